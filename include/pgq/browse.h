@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/** @file browse.h
+ *  Looking without touching, taking a message back, and the dead letters.
+ */
+#ifndef PGQ_BROWSE_H
+#define PGQ_BROWSE_H
+
+#include <pgq/message.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The messages that the next takers would get; counts, order and locks stay untouched.
+ *
+ *  @param max at least 1
+ *  @return OK, EMPTY, NOT_FOUND, INVALID, ...
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: free *out with pgq_messages_free(); NULL unless OK. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_peek(pgq *q, const char *queue, int max, pgq_messages **out);
+
+/** Lists the messages of a queue that are in a state, in the order of delivery, of falling due, or of
+ *  dying. Its cost grows with the queue.
+ *
+ *  @param state which ones
+ *  @param max   at least 1
+ *  @param skip  how many to pass over first, for paging
+ *  @return OK, EMPTY, NOT_FOUND, INVALID, ...
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: free *out with pgq_messages_free(); NULL unless OK. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int skip, pgq_messages **out);
+
+/** Exact numbers, as of one statement. */
+typedef struct pgq_counts {
+    int64_t ready, delayed, in_flight, dead;
+} pgq_counts;
+
+/** Counts the messages of a queue, by scanning it.
+ *
+ *  @return OK, NOT_FOUND, INVALID, ...
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_count(pgq *q, const char *queue, pgq_counts *out);
+
+/** Takes back a message that nobody has taken.
+ *
+ *  @return OK: it is deleted. NOT_FOUND: it is unknown, or in flight. INVALID, ...
+ *
+ *  Transaction: joins one if it is open, and leaves it usable. Blocking: one round trip. Threads:
+ *  that of the handle. Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_cancel(pgq *q, int64_t id);
+
+/** Puts dead letters back at the tail of their queue, with a clean error count. List them with
+ *  pgq_list() and PGQ_STATE_DEAD.
+ *
+ *  @param ids   n of them; NULL: all of the queue's
+ *  @param count how many went back; may be NULL
+ *  @return OK (also for none), NOT_FOUND (no such queue), INVALID, ...
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_requeue_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, int64_t *count);
+
+/** Deletes dead letters for good.
+ *
+ *  @param ids   n of them; NULL: all of the queue's
+ *  @param count how many went; may be NULL
+ *  @return OK (also for none), NOT_FOUND (no such queue), INVALID, ...
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_purge_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, int64_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

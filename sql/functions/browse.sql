@@ -1,0 +1,122 @@
+-- Looking without touching, and taking a message back. These scan: their cost grows with the queue.
+
+-- state: ready, delayed, in_flight or dead; the order is that of delivery, of falling due, of
+-- delivery, of dying. A first row with a code, or any number of messages.
+CREATE OR REPLACE FUNCTION mq._list(queue text, wanted text, max_count integer, skip integer)
+RETURNS TABLE (
+    code text, detail text, state text, id bigint, priority integer, attempts integer, errors integer,
+    kind smallint, sent timestamptz, due timestamptz, first_received timestamptz, expires timestamptz,
+    died timestamptz, headers text, last_error text, payload bytea
+)
+LANGUAGE plpgsql ROWS 100
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    qid integer;
+    o mq.outcome;
+BEGIN
+    IF wanted IS NULL OR wanted NOT IN ('ready', 'delayed', 'in_flight', 'dead') THEN
+        o := mq._outcome('MQ001', format('state "%s" is unknown: ready, delayed, in_flight or dead is allowed', wanted));
+    ELSIF max_count IS NULL OR max_count < 0 OR skip IS NULL OR skip < 0 THEN
+        o := mq._outcome('MQ001', format('max_count %s and skip %s must not be negative', max_count, skip));
+    ELSE
+        SELECT q.id INTO qid FROM mq.queue q WHERE q.name = queue;
+        IF NOT FOUND THEN
+            o := mq._no_queue(queue);
+        END IF;
+    END IF;
+    IF o.code IS NOT NULL THEN
+        code := o.code;
+        detail := o.detail;
+        RETURN NEXT;
+    ELSIF wanted = 'dead' THEN
+        RETURN QUERY SELECT NULL, NULL, wanted, d.id, d.priority, d.attempts, d.errors, d.kind, d.sent,
+            NULL::timestamptz, d.first_received, d.expires, d.died, d.headers::text, d.last_error, d.payload
+        FROM mq.dead_letter d WHERE d.queue_id = qid ORDER BY d.died, d.id LIMIT max_count OFFSET skip;
+    ELSIF wanted = 'delayed' THEN
+        RETURN QUERY SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
+            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload
+        FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0
+        ORDER BY m.due, m.id LIMIT max_count OFFSET skip;
+    ELSE
+        RETURN QUERY SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
+            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload
+        FROM mq.message m
+        WHERE m.queue_id = qid AND m.state = 0 AND mq._in_progress(m.xmax) = (wanted = 'in_flight')
+          AND COALESCE(m.expires > clock_timestamp(), true)
+        ORDER BY m.priority, m.position LIMIT max_count OFFSET skip;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq.list(
+    queue text, state text DEFAULT 'ready', max_count integer DEFAULT 100, skip integer DEFAULT 0
+) RETURNS SETOF mq.item
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT * FROM mq._list(queue, list.state, max_count, skip) LOOP
+        PERFORM mq._raise(r.code, r.detail);
+        RETURN NEXT (r.id, queue, r.state, r.priority, r.attempts, r.errors, mq._kind(r.kind), r.payload,
+                     mq._body(r.kind, r.payload), r.headers::json, r.sent, r.due, r.first_received,
+                     r.expires, r.last_error, r.died)::mq.item;
+    END LOOP;
+END $$;
+
+-- The messages that the next takers would get; nothing about them changes.
+CREATE OR REPLACE FUNCTION mq.peek(queue text, max_count integer DEFAULT 1) RETURNS SETOF mq.item
+LANGUAGE sql AS $$ SELECT * FROM mq.list(queue, 'ready', max_count, 0) $$;
+
+CREATE OR REPLACE FUNCTION mq._count(
+    queue text, OUT code text, OUT detail text,
+    OUT ready bigint, OUT delayed bigint, OUT in_flight bigint, OUT dead bigint
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    qid integer;
+    o mq.outcome;
+BEGIN
+    SELECT q.id INTO qid FROM mq.queue q WHERE q.name = queue;
+    IF NOT FOUND THEN
+        o := mq._no_queue(queue);
+        code := o.code;
+        detail := o.detail;
+        RETURN;
+    END IF;
+    SELECT count(*) FILTER (WHERE NOT s.held), count(*) FILTER (WHERE s.held) INTO ready, in_flight
+    FROM (SELECT mq._in_progress(m.xmax) AS held FROM mq.message m
+          WHERE m.queue_id = qid AND m.state = 0 AND COALESCE(m.expires > clock_timestamp(), true)) s;
+    SELECT count(*) INTO delayed FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0;
+    SELECT count(*) INTO dead FROM mq.dead_letter d WHERE d.queue_id = qid;
+END $$;
+
+-- Exact, by scanning the queue.
+CREATE OR REPLACE FUNCTION mq.count(
+    queue text, OUT ready bigint, OUT delayed bigint, OUT in_flight bigint, OUT dead bigint
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record := mq._count(queue);
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    ready := r.ready;
+    delayed := r.delayed;
+    in_flight := r.in_flight;
+    dead := r.dead;
+END $$;
+
+-- Takes back a message that nobody has taken: true if it was deleted, false if it is unknown or in flight.
+CREATE OR REPLACE FUNCTION mq.cancel(message_id bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    held xid;
+BEGIN
+    SELECT m.xmax INTO held FROM mq.message m WHERE m.id = message_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND OR mq._in_progress(held) THEN
+        RETURN false;
+    END IF;
+    PERFORM mq._withdraw();
+    DELETE FROM mq.message m WHERE m.id = message_id;
+    RETURN true;
+END $$;

@@ -1,0 +1,244 @@
+-- Taking messages. See docs/design.md, "The cursor" and "A death leaves a trace".
+
+-- A row's xmax is the xid of the transaction that holds it, or held it last. On a ready row it is 0,
+-- or that of a consumer at work, or that of one whose transaction ended without settling the
+-- message: its process died, or it rolled back.
+
+-- Whether the transaction that locked a row last is still running.
+CREATE OR REPLACE FUNCTION mq._in_progress(holder xid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    newest bigint;
+BEGIN
+    IF holder = '0'::xid THEN
+        RETURN false;
+    END IF;
+    -- An xid is 32 bits; the running ones lie within 2^31 of the newest.
+    newest := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    newest := newest - ((newest - holder::text::bigint) & 4294967295);
+    RETURN newest > 2 AND COALESCE(pg_xact_status(newest::text::xid8) = 'in progress', false);
+END $$;
+
+-- Marks this transaction as one that removes messages without consuming them.
+CREATE OR REPLACE FUNCTION mq._withdraw() RETURNS void
+LANGUAGE sql AS $$
+    SELECT setval('mq.withdrawal', pg_current_xact_id()::text::bigint)
+$$;
+
+-- Makes ready what is due, oldest first, at most max_count messages; tells when the next falls due.
+CREATE OR REPLACE FUNCTION mq._promote(
+    queue_id integer, due_from timestamptz, max_count integer, OUT promoted integer, OUT next_due timestamptz
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    ids bigint[];
+    at timestamptz := clock_timestamp();
+BEGIN
+    ids := ARRAY(
+        SELECT m.id FROM mq.message m
+        WHERE m.queue_id = _promote.queue_id AND m.state <> 0 AND m.due >= due_from AND m.due <= at
+        ORDER BY m.due LIMIT max_count FOR UPDATE SKIP LOCKED);
+    promoted := cardinality(ids);
+    IF promoted > 0 THEN
+        FOR i IN 1 .. promoted LOOP
+            UPDATE mq.message m SET state = 0, position = nextval('mq.position') WHERE m.id = ids[i];
+        END LOOP;
+    END IF;
+    SELECT m.due INTO next_due FROM mq.message m
+    WHERE m.queue_id = _promote.queue_id AND m.state <> 0 AND m.due >= due_from
+    ORDER BY m.due LIMIT 1;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._promote_queue(queue text, due_from timestamptz, OUT promoted integer, OUT next_due timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    qid integer;
+BEGIN
+    SELECT q.id INTO qid FROM mq.queue q WHERE q.name = queue;
+    IF FOUND THEN
+        r := mq._promote(qid, due_from, 1000);
+        promoted := r.promoted;
+        next_due := r.next_due;
+    END IF;
+END $$;
+
+-- Takes up to max_count messages in order. The rows stay locked to the end of the transaction;
+-- with remove, they are deleted in it. A message that failed in this transaction is not taken again in it.
+--
+-- cursor_priority, cursor_position: parallel arrays, sorted by priority; for each priority the
+--   position from which to look. Empty: from the very start, which is a sweep.
+-- due_from: first make ready what is due from that time on, at most max_count; NULL: do not look.
+-- alone: the transaction holds nothing else, and the caller commits at once when it gets nothing.
+--   A lost message then ends the claim, so that its count is committed before anything else can
+--   go wrong. Otherwise the claim goes on behind it.
+--
+-- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
+-- messages were found whose consumer had died, and counted; exhausted the position up to which
+-- nothing is left, or NULL; micros the time it took.
+CREATE OR REPLACE FUNCTION mq._claim(
+    queue text, max_count integer, remove boolean, cursor_priority integer[], cursor_position bigint[],
+    due_from timestamptz, alone boolean
+) RETURNS TABLE (
+    report boolean, code text, detail text, lost integer, exhausted bigint, micros integer, next_due timestamptz,
+    id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
+    sent timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
+    payload bytea
+)
+LANGUAGE plpgsql ROWS 1
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
+    me xid := pg_current_xact_id_if_assigned()::xid;
+    q record;
+    o mq.outcome;
+    r record;
+    due record;
+    ranges integer := COALESCE(array_length(cursor_priority, 1), 0);
+    at_priority integer := 0;
+    at_position bigint := 0;
+    asked integer;
+    seen integer;
+    taken integer := 0;
+    all_seen boolean := true;
+    removed bigint[] := '{}';
+    died bigint[] := '{}';
+    abandoned boolean;
+BEGIN
+    SELECT t.id, t.tableoid::integer AS class INTO q FROM mq.queue t WHERE t.name = queue;
+    IF NOT FOUND THEN
+        o := mq._no_queue(queue);
+        report := true;
+        code := o.code;
+        detail := o.detail;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    -- Before the first row is locked: a sleeper that finds this key free finds the rows free too.
+    PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
+    IF due_from IS NOT NULL THEN
+        due := mq._promote(q.id, due_from, max_count);
+        next_due := due.next_due;
+    END IF;
+
+    report := false;
+    -- Range i begins at the cursor of priority i and ends before the next priority that has one;
+    -- range 0 holds whatever is more urgent than those.
+    <<ranges>>
+    FOR i IN 0 .. ranges LOOP
+        IF i > 0 THEN
+            at_priority := cursor_priority[i];
+            at_position := cursor_position[i];
+        END IF;
+        LOOP
+            asked := max_count - taken;
+            seen := 0;
+            FOR r IN
+                SELECT m.*, m.xmax AS holder, m.xmin AS writer FROM mq.message m
+                WHERE m.queue_id = q.id AND m.state = 0
+                  AND (m.priority, m.position) >= (at_priority, at_position)
+                  AND m.priority < COALESCE(cursor_priority[i + 1], 2147483648)
+                ORDER BY m.priority, m.position
+                LIMIT asked FOR UPDATE SKIP LOCKED
+            LOOP
+                seen := seen + 1;
+                at_priority := r.priority;
+                at_position := r.position + 1;
+                IF r.holder <> '0'::xid THEN
+                    CONTINUE WHEN mq._in_progress(r.holder);  -- this transaction has it already
+                    SELECT r.holder::text::bigint <> w.last_value & 4294967295 INTO abandoned FROM mq.withdrawal w;
+                ELSE
+                    abandoned := false;
+                END IF;
+                IF r.errors > 0 AND r.writer = me THEN
+                    CONTINUE;  -- this transaction has failed it
+                ELSIF r.expires <= began THEN
+                    removed := removed || r.id;
+                    CONTINUE;
+                ELSIF abandoned THEN
+                    died := died || r.id;
+                    CONTINUE;
+                END IF;
+                id := r.id;
+                pos := r.position;
+                priority := r.priority;
+                attempts := r.attempts + 1;
+                errors := r.errors;
+                kind := r.kind;
+                sent := r.sent;
+                first_received := COALESCE(r.first_received, began);
+                expires := r.expires;
+                headers := r.headers::text;
+                last_error := r.last_error;
+                payload := r.payload;
+                RETURN NEXT;
+                taken := taken + 1;
+                IF remove THEN
+                    removed := removed || r.id;
+                END IF;
+            END LOOP;
+            IF taken = max_count OR alone AND cardinality(died) > 0 THEN
+                all_seen := false;
+                EXIT ranges;
+            END IF;
+            EXIT WHEN seen < asked;
+        END LOOP;
+    END LOOP;
+
+    FOR i IN 1 .. cardinality(removed) LOOP
+        DELETE FROM mq.message m WHERE m.id = removed[i];
+    END LOOP;
+    FOR i IN 1 .. cardinality(died) LOOP
+        PERFORM mq._count_failure(died[i], 'the consumer died or rolled back');
+    END LOOP;
+
+    report := true;
+    id := NULL;
+    payload := NULL;
+    lost := cardinality(died);
+    IF all_seen THEN
+        SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END INTO exhausted FROM mq.position p;
+    END IF;
+    micros := extract(epoch FROM clock_timestamp() - began) * 1000000;
+    RETURN NEXT;
+END $$;
+
+-- For callers in other languages: the next messages, taken and deleted in one step, in order;
+-- none is a normal outcome. Commit, and they are done; roll back, and they come back, with the
+-- attempt counted.
+CREATE OR REPLACE FUNCTION mq.pop(queue text, max_count integer DEFAULT 1) RETURNS SETOF mq.item
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM mq._take(queue, max_count, true);
+END $$;
+
+-- The first half of a dequeue scope: the next messages, locked in this transaction. Do the work in
+-- it too, settle each message by ack or nack, then commit. To keep a failed piece of work from
+-- undoing the rest, do it behind a SAVEPOINT, roll back to that, and nack.
+CREATE OR REPLACE FUNCTION mq.dequeue(queue text, max_count integer DEFAULT 1) RETURNS SETOF mq.item
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM mq._take(queue, max_count, false);
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._take(queue text, max_count integer, remove boolean) RETURNS SETOF mq.item
+LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+BEGIN
+    IF max_count IS NULL OR max_count NOT BETWEEN 1 AND 100000 THEN
+        PERFORM mq._raise('MQ001', format('max_count %s is out of range: 1 to 100000 is allowed', max_count));
+    END IF;
+    FOR c IN SELECT * FROM mq._claim(queue, max_count, remove, NULL, NULL, '-infinity', false) LOOP
+        IF c.report THEN
+            PERFORM mq._raise(c.code, c.detail);
+        ELSE
+            RETURN NEXT (c.id, queue, 'in_flight', c.priority, c.attempts, c.errors, mq._kind(c.kind), c.payload,
+                         mq._body(c.kind, c.payload), c.headers::json, c.sent, NULL, c.first_received,
+                         c.expires, c.last_error, NULL)::mq.item;
+        END IF;
+    END LOOP;
+END $$;
