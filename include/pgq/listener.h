@@ -75,6 +75,12 @@ PGQ_EXPORT int pgq_listener_timeout_ms(const pgq_listener *listener);
  *  Threads: one at a time. Ownership: none. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_listener_process(pgq_listener *listener);
 
+/** Says that a message was taken after READY. Optional: it spares producers the ringing while the caller is
+ *  at work, and has the listener look a few times more before it sleeps.
+ *
+ *  Transaction: none. Blocking: never. Threads: one at a time. Ownership: none. Since: 0.1. */
+PGQ_EXPORT void pgq_listener_busy(pgq_listener *listener);
+
 /** What went wrong in the last process(); never NULL.
  *
  *  Transaction: none. Blocking: never. Threads: one at a time. Ownership: the listener's. Since: 0.1. */

@@ -28,7 +28,7 @@ extern "C" {
     X(NO_MEMORY, -5, "", "out of memory")                                                  \
     X(STATE, -6, "", "the handle is not in a state that allows the call")                  \
     X(FAILED, -7, "", "the handler failed; its work was undone and the error counted")     \
-    X(STALE, -8, "", "the message was lost to another consumer; the work was undone")      \
+    X(STALE, -8, "MQ005", "the message was lost to another consumer; the work was undone")      \
     X(NOT_INSTALLED, -9, "", "the namespace is not installed")                             \
     X(VERSION, -10, "", "the namespace and the library do not fit together")               \
     X(PERMISSION, -11, "", "the role may not do that")                                     \

@@ -25,8 +25,8 @@ CREATE OR REPLACE FUNCTION mq.grant_producer(role name) RETURNS void
 LANGUAGE sql AS $$
     SELECT mq._grant(role,
         '{version,enqueue,enqueue_many,list_queues,channel,id_text,_enqueue,_enqueue_many,_open_for_send,
-          _message_fault,_outcome,_no_queue,_name_fault,_create_queue,_queue_fault,_is_json,_is_json_object,_ms,_raise,_ring,_channel}',
-        'SELECT ON queue', 'SELECT ON namespace', 'SELECT ON migration', 'INSERT ON message', 'USAGE ON position');
+          _message_fault,_outcome,_no_queue,_name_fault,_create_queue,_queue_fault,_is_json,_is_json_object,_ms,_raise,_ring,_channel,_channel_of}',
+        'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration', 'INSERT ON message', 'USAGE ON position');
 $$;
 
 -- role may take, settle, look and cancel, and see to the dead letters: it can neither send nor
@@ -35,10 +35,10 @@ CREATE OR REPLACE FUNCTION mq.grant_consumer(role name) RETURNS void
 LANGUAGE sql AS $$
     SELECT mq._grant(role,
         '{version,pop,dequeue,ack,nack,list,peek,count,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,
-          doze,awake,_take,_claim,_promote,_promote_queue,_in_progress,_withdraw,_count_failure,_ack,_nack,
-          _list,_count,_requeue_dead,_purge_dead,_open_for_send,_returned,_ring,_channel,_no_queue,_name_fault,
+          doze,awake,_take,_claim,_promote,_promote_queue,_due_in_ms,_in_progress,_holder,_withdraw,_count_failure,_ack,_nack,
+          _list,_count,_requeue_dead,_purge_dead,_open_for_send,_returned,_ring,_channel,_channel_of,_no_queue,_name_fault,
           _kind,_body,_outcome,_raise}',
-        'SELECT ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+        'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
         'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, DELETE ON dead_letter',
-        'USAGE, SELECT ON position', 'SELECT, UPDATE ON withdrawal');
+        'USAGE, SELECT ON position');
 $$;

@@ -41,7 +41,7 @@ BEGIN
         RETURN QUERY SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
             m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload
         FROM mq.message m
-        WHERE m.queue_id = qid AND m.state = 0 AND mq._in_progress(m.xmax) = (wanted = 'in_flight')
+        WHERE m.queue_id = qid AND m.state = 0 AND (mq._holder(m.xmax) = 'held') = (wanted = 'in_flight')
           AND COALESCE(m.expires > clock_timestamp(), true)
         ORDER BY m.priority, m.position LIMIT max_count OFFSET skip;
     END IF;
@@ -84,7 +84,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT count(*) FILTER (WHERE NOT s.held), count(*) FILTER (WHERE s.held) INTO ready, in_flight
-    FROM (SELECT mq._in_progress(m.xmax) AS held FROM mq.message m
+    FROM (SELECT mq._holder(m.xmax) = 'held' AS held FROM mq.message m
           WHERE m.queue_id = qid AND m.state = 0 AND COALESCE(m.expires > clock_timestamp(), true)) s;
     SELECT count(*) INTO delayed FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0;
     SELECT count(*) INTO dead FROM mq.dead_letter d WHERE d.queue_id = qid;
@@ -112,11 +112,10 @@ SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off 
 DECLARE
     held xid;
 BEGIN
-    SELECT m.xmax INTO held FROM mq.message m WHERE m.id = message_id FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND OR mq._in_progress(held) THEN
+    SELECT m.xmax INTO held FROM mq.message m WHERE m.id = message_id FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND OR mq._holder(held) = 'held' THEN
         RETURN false;
     END IF;
-    PERFORM mq._withdraw();
-    DELETE FROM mq.message m WHERE m.id = message_id;
+    PERFORM mq._withdraw(message_id);
     RETURN true;
 END $$;

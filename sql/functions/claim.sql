@@ -4,30 +4,67 @@
 -- or that of a consumer at work, or that of one whose transaction ended without settling the
 -- message: its process died, or it rolled back.
 
--- Whether the transaction that locked a row last is still running.
+-- Whether a transaction is still running.
 CREATE OR REPLACE FUNCTION mq._in_progress(holder xid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    newest bigint;
+    newest bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    ahead bigint := (holder::text::bigint - newest) & 4294967295;
 BEGIN
     IF holder = '0'::xid THEN
         RETURN false;
+    ELSIF ahead < 2147483648 THEN
+        -- A snapshot's xmax follows the newest transaction that has ended: running ones may be newer.
+        BEGIN
+            RETURN pg_xact_status((newest + ahead)::text::xid8) = 'in progress';
+        EXCEPTION WHEN invalid_parameter_value THEN
+            RETURN false;  -- in the future
+        END;
     END IF;
     -- An xid is 32 bits; the running ones lie within 2^31 of the newest.
-    newest := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
-    newest := newest - ((newest - holder::text::bigint) & 4294967295);
+    newest := newest + ahead - 4294967296;
     RETURN newest > 2 AND COALESCE(pg_xact_status(newest::text::xid8) = 'in progress', false);
 END $$;
 
--- Marks this transaction as one that removes messages without consuming them.
-CREATE OR REPLACE FUNCTION mq._withdraw() RETURNS void
-LANGUAGE sql AS $$
-    SELECT setval('mq.withdrawal', pg_current_xact_id()::text::bigint)
-$$;
+-- What a row's xmax tells: 'free' nobody had it, 'held' somebody has it, 'gone' a consumer had it and
+-- ended without settling it, 'kept' somebody was to remove it without consuming it, and rolled back.
+-- A lock by a transaction and a change by its subtransaction make a MultiXact, which looks like an xid
+-- and names both. _withdraw leaves such a one, with a weaker lock than any consumer takes.
+CREATE OR REPLACE FUNCTION mq._holder(holder xid) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    IF holder = '0'::xid THEN
+        RETURN 'free';
+    ELSIF mq._in_progress(holder) THEN
+        RETURN 'held';
+    END IF;
+    SELECT bool_or(mq._in_progress(m.xid)) AS held, bool_or(m.mode = 'fornokeyupd') AS kept INTO r
+    FROM pg_get_multixact_members(holder) m;
+    RETURN CASE WHEN r.held THEN 'held' WHEN r.kept THEN 'kept' ELSE 'gone' END;
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'gone';  -- it is an xid: there is no such MultiXact
+END $$;
 
--- Makes ready what is due, oldest first, at most max_count messages; tells when the next falls due.
+-- Deletes a message, locked FOR NO KEY UPDATE by this transaction, without consuming it.
+CREATE OR REPLACE FUNCTION mq._withdraw(message_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    BEGIN
+        DELETE FROM mq.message m WHERE m.id = message_id;
+    EXCEPTION WHEN no_data_found THEN
+        RAISE;  -- for the subtransaction's sake: see _holder
+    END;
+END $$;
+
+-- Makes ready what is due, oldest first, at most max_count messages. due_in_ms: when the next falls
+-- due, NULL if nothing waits; due_mark: from where to look the next time, NULL if there is more.
 CREATE OR REPLACE FUNCTION mq._promote(
-    queue_id integer, due_from timestamptz, max_count integer, OUT promoted integer, OUT next_due timestamptz
+    queue_id integer, due_from timestamptz, max_count integer,
+    OUT promoted integer, OUT due_in_ms bigint, OUT due_mark timestamptz
 )
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan
@@ -41,17 +78,26 @@ BEGIN
         WHERE m.queue_id = _promote.queue_id AND m.state <> 0 AND m.due >= due_from AND m.due <= at
         ORDER BY m.due LIMIT max_count FOR UPDATE SKIP LOCKED);
     promoted := cardinality(ids);
-    IF promoted > 0 THEN
-        FOR i IN 1 .. promoted LOOP
-            UPDATE mq.message m SET state = 0, position = nextval('mq.position') WHERE m.id = ids[i];
-        END LOOP;
+    FOR i IN 1 .. promoted LOOP
+        -- A new row, not an update: that would hand this transaction's lock on to the new version.
+        WITH gone AS (DELETE FROM mq.message m WHERE m.id = ids[i] RETURNING m.*)
+        INSERT INTO mq.message (id, position, sent, queue_id, priority, attempts, errors, state, kind, due,
+                                expires, first_received, headers, last_error, payload)
+        SELECT g.id, nextval('mq.position'), g.sent, g.queue_id, g.priority, g.attempts, g.errors, 0, g.kind, g.due,
+               g.expires, g.first_received, g.headers, g.last_error, g.payload
+        FROM gone g;
+    END LOOP;
+    due_in_ms := mq._due_in_ms(queue_id, due_from);
+    IF promoted < max_count THEN
+        -- The grace is for a transaction that commits later than its message is due.
+        due_mark := at - interval '1 s';
     END IF;
-    SELECT m.due INTO next_due FROM mq.message m
-    WHERE m.queue_id = _promote.queue_id AND m.state <> 0 AND m.due >= due_from
-    ORDER BY m.due LIMIT 1;
 END $$;
 
-CREATE OR REPLACE FUNCTION mq._promote_queue(queue text, due_from timestamptz, OUT promoted integer, OUT next_due timestamptz)
+-- The same for the library, which runs it on its own, outside a scope.
+CREATE OR REPLACE FUNCTION mq._promote_queue(
+    queue text, due_from timestamptz, OUT promoted integer, OUT due_in_ms bigint, OUT due_mark timestamptz
+)
 LANGUAGE plpgsql AS $$
 DECLARE
     r record;
@@ -61,7 +107,8 @@ BEGIN
     IF FOUND THEN
         r := mq._promote(qid, due_from, 1000);
         promoted := r.promoted;
-        next_due := r.next_due;
+        due_in_ms := r.due_in_ms;
+        due_mark := r.due_mark;
     END IF;
 END $$;
 
@@ -77,12 +124,13 @@ END $$;
 --
 -- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
 -- messages were found whose consumer had died, and counted; exhausted the position up to which
--- nothing is left, or NULL; micros the time it took.
+-- nothing is left, or NULL; micros the time it took; due_in_ms and due_mark are _promote's.
 CREATE OR REPLACE FUNCTION mq._claim(
     queue text, max_count integer, remove boolean, cursor_priority integer[], cursor_position bigint[],
     due_from timestamptz, alone boolean
 ) RETURNS TABLE (
-    report boolean, code text, detail text, lost integer, exhausted bigint, micros integer, next_due timestamptz,
+    report boolean, code text, detail text, lost integer, exhausted bigint, micros integer,
+    due_in_ms bigint, due_mark timestamptz,
     id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
     sent timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
     payload bytea
@@ -92,7 +140,6 @@ SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     began timestamptz := clock_timestamp();
-    me xid := pg_current_xact_id_if_assigned()::xid;
     q record;
     o mq.outcome;
     r record;
@@ -106,7 +153,7 @@ DECLARE
     all_seen boolean := true;
     removed bigint[] := '{}';
     died bigint[] := '{}';
-    abandoned boolean;
+    holder text;
 BEGIN
     SELECT t.id, t.tableoid::integer AS class INTO q FROM mq.queue t WHERE t.name = queue;
     IF NOT FOUND THEN
@@ -121,7 +168,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
     IF due_from IS NOT NULL THEN
         due := mq._promote(q.id, due_from, max_count);
-        next_due := due.next_due;
+        due_in_ms := due.due_in_ms;
+        due_mark := due.due_mark;
     END IF;
 
     report := false;
@@ -137,28 +185,24 @@ BEGIN
             asked := max_count - taken;
             seen := 0;
             FOR r IN
-                SELECT m.*, m.xmax AS holder, m.xmin AS writer FROM mq.message m
+                SELECT m.*, m.xmax AS holder FROM mq.message m
                 WHERE m.queue_id = q.id AND m.state = 0
                   AND (m.priority, m.position) >= (at_priority, at_position)
                   AND m.priority < COALESCE(cursor_priority[i + 1], 2147483648)
+                  -- Not what this transaction has failed; tested before the row is locked.
+                  AND (m.errors = 0 OR NOT mq._in_progress(m.xmin))
                 ORDER BY m.priority, m.position
                 LIMIT asked FOR UPDATE SKIP LOCKED
             LOOP
                 seen := seen + 1;
                 at_priority := r.priority;
                 at_position := r.position + 1;
-                IF r.holder <> '0'::xid THEN
-                    CONTINUE WHEN mq._in_progress(r.holder);  -- this transaction has it already
-                    SELECT r.holder::text::bigint <> w.last_value & 4294967295 INTO abandoned FROM mq.withdrawal w;
-                ELSE
-                    abandoned := false;
-                END IF;
-                IF r.errors > 0 AND r.writer = me THEN
-                    CONTINUE;  -- this transaction has failed it
-                ELSIF r.expires <= began THEN
+                holder := CASE WHEN r.holder = '0'::xid THEN 'free' ELSE mq._holder(r.holder) END;
+                CONTINUE WHEN holder = 'held';  -- this transaction has it already
+                IF r.expires <= began THEN
                     removed := removed || r.id;
                     CONTINUE;
-                ELSIF abandoned THEN
+                ELSIF holder = 'gone' THEN
                     died := died || r.id;
                     CONTINUE;
                 END IF;

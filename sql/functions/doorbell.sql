@@ -10,11 +10,28 @@
 CREATE OR REPLACE FUNCTION mq._channel(class integer, queue_id integer) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT 'pgq_' || class || '_' || queue_id $$;
 
--- The channel that a queue's bell rings on, for LISTEN; NULL if the queue does not exist.
+CREATE OR REPLACE FUNCTION mq._channel_of(queue text, OUT code text, OUT detail text, OUT channel text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    o mq.outcome;
+BEGIN
+    SELECT mq._channel(q.tableoid::integer, q.id) INTO channel FROM mq.queue q WHERE q.name = queue;
+    IF NOT FOUND THEN
+        o := mq._no_queue(queue);
+        code := o.code;
+        detail := o.detail;
+    END IF;
+END $$;
+
+-- The channel that a queue's bell rings on, for LISTEN.
 CREATE OR REPLACE FUNCTION mq.channel(queue text) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT mq._channel(q.tableoid::integer, q.id) FROM mq.queue q WHERE q.name = channel.queue
-$$;
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    r record := mq._channel_of(queue);
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN r.channel;
+END $$;
 
 -- Rings at commit, if anybody sleeps. The caller holds the producers' key.
 -- Each test takes and gives back its session lock in one expression: nothing can interrupt it between.
@@ -31,7 +48,8 @@ BEGIN
     -- Refused both: another producer is asking the same thing, and was alone with the key.
 END $$;
 
--- For a call that returns messages to a queue: takes the producers' key and rings.
+-- For a call that returns messages to a queue: takes the consumers' key, as delete_queue, which holds the
+-- producers' one, may be waiting for this very transaction; and rings.
 CREATE OR REPLACE FUNCTION mq._returned(queue_id integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -39,22 +57,36 @@ DECLARE
 BEGIN
     SELECT q.tableoid::integer INTO class FROM mq.queue q WHERE q.id = _returned.queue_id;
     IF FOUND THEN
-        PERFORM pg_advisory_xact_lock_shared(class, queue_id * 4 + 1);
+        PERFORM pg_advisory_xact_lock_shared(class, queue_id * 4 + 2);
         PERFORM mq._ring(class, queue_id);
     END IF;
 END $$;
 
+-- In how many milliseconds the next delayed message falls due, 0 if it is, NULL if none waits.
+CREATE OR REPLACE FUNCTION mq._due_in_ms(queue_id integer, due_from timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    next_due timestamptz;
+BEGIN
+    SELECT m.due INTO next_due FROM mq.message m
+    WHERE m.queue_id = _due_in_ms.queue_id AND m.state <> 0 AND m.due >= due_from
+    ORDER BY m.due LIMIT 1;
+    RETURN CASE WHEN next_due IS NOT NULL
+        THEN GREATEST(0, ceil(extract(epoch FROM next_due - clock_timestamp()) * 1000)) END;
+END $$;
+
 -- Announces a sleeper (unless it is announced already) and tells what it must still wait for:
--- producing and consuming say that a transaction that began earlier is in flight.
+-- producing and consuming say that a transaction that began earlier is in flight, and due_in_ms when
+-- the next delayed message falls due.
 -- Outside a transaction only. After it, look once more; then sleep. See mq.awake.
 CREATE OR REPLACE FUNCTION mq.doze(
     queue text, announced boolean DEFAULT false, due_from timestamptz DEFAULT '-infinity',
     OUT code text, OUT detail text,
-    OUT producing boolean, OUT consuming boolean, OUT next_due timestamptz
+    OUT producing boolean, OUT consuming boolean, OUT due_in_ms bigint
 )
-LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     q record;
     o mq.outcome;
@@ -66,14 +98,12 @@ BEGIN
         detail := o.detail;
         RETURN;
     END IF;
-    IF NOT announced THEN
+    IF announced IS NOT TRUE THEN
         PERFORM pg_advisory_lock_shared(q.class, q.id * 4);
     END IF;
     producing := NOT (pg_try_advisory_lock(q.class, q.id * 4 + 1) AND pg_advisory_unlock(q.class, q.id * 4 + 1));
     consuming := NOT (pg_try_advisory_lock(q.class, q.id * 4 + 2) AND pg_advisory_unlock(q.class, q.id * 4 + 2));
-    SELECT m.due INTO next_due FROM mq.message m
-    WHERE m.queue_id = q.id AND m.state <> 0 AND m.due >= due_from
-    ORDER BY m.due LIMIT 1;
+    due_in_ms := mq._due_in_ms(q.id, due_from);
 END $$;
 
 -- Takes back the announcement of mq.doze.

@@ -14,7 +14,13 @@ BEGIN
         SELECT q.id, q.max_size, q.priority, q.tableoid::integer INTO id, max_size, priority, class
         FROM mq.queue q WHERE q.name = _open_for_send.name;
         IF FOUND THEN
-            EXIT WHEN pg_try_advisory_xact_lock_shared(class, id * 4 + 1);
+            IF pg_try_advisory_xact_lock_shared(class, id * 4 + 1) THEN
+                IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+                    -- One snapshot serves the whole transaction: the queue may be gone since. Fails if so.
+                    PERFORM FROM mq.queue q WHERE q.id = _open_for_send.id FOR KEY SHARE;
+                END IF;
+                EXIT;
+            END IF;
             PERFORM pg_advisory_xact_lock_shared(class, id * 4 + 1);
         ELSE
             EXIT WHEN mq._name_fault(name) IS NOT NULL
@@ -69,7 +75,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     q record;
     o mq.outcome;
-    many integer := COALESCE(array_length(payloads, 1), 0);
+    many integer := COALESCE(cardinality(payloads), 0);
 BEGIN
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
@@ -156,7 +162,7 @@ CREATE OR REPLACE FUNCTION mq.enqueue_many(
 ) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    many integer[] := ARRAY[COALESCE(array_length(payloads, 1), 0)];
+    many integer[] := ARRAY[COALESCE(cardinality(payloads), 0)];
     r record;
 BEGIN
     r := mq._enqueue_many(

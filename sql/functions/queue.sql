@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION mq._queue_fault(name text, max_size integer, priority
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    IF max_size < -1 THEN
+    IF max_size NOT BETWEEN -1 AND 1073741823 THEN
         RETURN format('max_size %s is out of range: 0 to 1073741823 bytes, or -1 for no limit, is allowed', max_size);
     ELSIF priority < 0 THEN
         RETURN format('priority %s is out of range: 0 to 2147483647 is allowed', priority);
@@ -60,9 +60,18 @@ BEGIN
         RETURN mq._no_queue(name);
     END IF;
     PERFORM pg_advisory_xact_lock(class, q.id * 4 + 1);
-    PERFORM mq._withdraw();
-    DELETE FROM mq.message m WHERE m.queue_id = q.id AND m.state = 0;
-    DELETE FROM mq.message m WHERE m.queue_id = q.id AND m.state <> 0;
+    -- Again and again: what a consumer returns while it is waited for is a new row.
+    WHILE EXISTS (SELECT FROM mq.message m WHERE m.queue_id = q.id AND m.state = 0)
+       OR EXISTS (SELECT FROM mq.message m WHERE m.queue_id = q.id AND m.state <> 0) LOOP
+        PERFORM FROM mq.message m WHERE m.queue_id = q.id AND m.state = 0 FOR NO KEY UPDATE;
+        PERFORM FROM mq.message m WHERE m.queue_id = q.id AND m.state <> 0 FOR NO KEY UPDATE;
+        BEGIN
+            DELETE FROM mq.message m WHERE m.queue_id = q.id AND m.state = 0;
+            DELETE FROM mq.message m WHERE m.queue_id = q.id AND m.state <> 0;
+        EXCEPTION WHEN no_data_found THEN
+            RAISE;  -- for the subtransaction's sake: see _holder
+        END;
+    END LOOP;
     DELETE FROM mq.dead_letter d WHERE d.queue_id = q.id;
     DELETE FROM mq.queue t WHERE t.id = q.id;
     RETURN NULL;
@@ -86,12 +95,16 @@ $$;
 
 -- Whether a send to an unknown queue creates it with the built-in attributes.
 CREATE OR REPLACE FUNCTION mq.set_auto_create(enabled boolean) RETURNS void
-LANGUAGE sql AS $$
-    UPDATE mq.namespace SET auto_create = enabled
-$$;
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF enabled IS NULL THEN
+        PERFORM mq._raise('MQ001', 'auto_create must be true or false');
+    END IF;
+    UPDATE mq.namespace SET auto_create = enabled;
+END $$;
 
 -- Every queue, message and dead letter goes; settings and grants stay.
 CREATE OR REPLACE FUNCTION mq.reset() RETURNS void
 LANGUAGE sql AS $$
-    TRUNCATE mq.message, mq.dead_letter, mq.queue;
+    TRUNCATE mq.queue, mq.message, mq.dead_letter;
 $$;

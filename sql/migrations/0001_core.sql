@@ -26,10 +26,6 @@ CREATE TABLE mq.queue (
 -- that returns takes the next number, which puts it at the tail.
 CREATE SEQUENCE mq.position;
 
--- The xid of the last transaction that removed messages without consuming them. It survives that
--- transaction's rollback, so that a rolled-back cancel is not taken for a consumer's death.
-CREATE SEQUENCE mq.withdrawal MINVALUE 0 START 0;
-
 -- state: 0 ready, 1 delayed. kind: 0 binary, 1 text, 2 JSON.
 -- No foreign key: it would share-lock the queue's row for every message.
 CREATE TABLE mq.message (

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The call of _claim, and the reading of its answer. */
+#ifndef PGQI_CLAIM_H
+#define PGQI_CLAIM_H
+
+#include "cursor.h"
+#include "handle.h"
+#include "params.h"
+
+#include <pgq/message.h>
+
+typedef struct pgqi_claim {
+    const char *queue;
+    pgqi_plan plan;
+    pgqi_params params;
+} pgqi_claim;
+
+extern const char pgqi_claim_sql[];
+
+/* promote: within the claim, where that is called for. alone, remove: see sql/functions/claim.sql. */
+void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int promote,
+                     int alone);
+void pgqi_claim_free(pgqi_claim *c);
+
+/* Takes res over. OK with messages, EMPTY, or the outcome's error; lost and due_in_ms as in pgqi_take. */
+pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost, int *due_in_ms);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Where to look for the next message, per queue: see docs/design.md, "The cursor".
+ * Shared by the threads of a worker; everything here is locked. */
+#ifndef PGQI_CURSOR_H
+#define PGQI_CURSOR_H
+
+#include <stdint.h>
+
+enum { PGQI_CURSOR_PRIORITIES = 16 };
+
+typedef struct pgqi_cursors pgqi_cursors;
+
+/* The plan of one claim. */
+typedef struct pgqi_plan {
+    int n; /* priorities with a cursor; 0: a sweep */
+    int32_t priority[PGQI_CURSOR_PRIORITIES];
+    int64_t position[PGQI_CURSOR_PRIORITIES];
+    int promote;      /* look for what has fallen due, too */
+    int64_t due_from; /* the server's time, INT64_MIN: from the start */
+} pgqi_plan;
+
+/* What came of it. */
+typedef struct pgqi_found {
+    int32_t priority; /* of the last message taken */
+    int64_t position;
+    int taken;
+    int64_t exhausted; /* nothing is left up to this position; 0: not known */
+    int64_t micros;    /* how long the claim took */
+} pgqi_found;
+
+pgqi_cursors *pgqi_cursors_new(void);
+void pgqi_cursors_share(pgqi_cursors *cursors);
+void pgqi_cursors_release(pgqi_cursors *cursors);
+
+/* sweep: look from the very start whatever the cursor says. */
+void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64_t now_us, pgqi_plan *plan);
+void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan,
+                       const pgqi_found *found, int64_t now_us);
+/* due_in_ms: -1 if nothing is delayed. due_mark: the server's time, INT64_MIN if unknown. */
+void pgqi_cursor_promoted(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan, int64_t due_in_ms,
+                          int64_t due_mark, int64_t now_us);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place that sends SQL on a handle's connection.
+ *
+ * A statement's text names a function as %s._enqueue(...): %s stands for the quoted schema, at most once. */
+#ifndef PGQI_EXEC_H
+#define PGQI_EXEC_H
+
+#include "handle.h"
+#include "params.h"
+
+enum { PGQI_MAX_STATEMENTS = 8 };
+
+/* Connects, or with async begins to: in UTF-8, and with no notices on stderr. NULL if memory ran out. */
+PGconn *pgqi_connect(const char *conninfo, int async);
+
+/* Whether the handle can be used at all, and by this call: clears the last error. */
+pgq_status pgqi_enter(pgq *q);
+
+/* One statement, one round trip. *res is the caller's to clear; NULL unless OK. */
+pgq_status pgqi_call(pgq *q, const char *sql, const pgqi_params *params, PGresult **res);
+
+/* As pgqi_call(), for a function whose result's first two columns are an outcome's code and text. */
+pgq_status pgqi_call_outcome(pgq *q, const char *sql, const pgqi_params *params, PGresult **res);
+
+/* A script of several statements: one transaction, unless one is open. */
+pgq_status pgqi_script(pgq *q, const char *sql);
+
+/* One statement of a pipeline. */
+typedef struct pgqi_statement {
+    const char *sql;
+    const pgqi_params *params; /* NULL: none */
+    int sync;                  /* the last of its group: a failure skips the rest of the group only */
+    PGresult *res;             /* the answer, the caller's to clear; NULL if it was skipped */
+} pgqi_statement;
+
+/* Sends all, then reads all: one round trip. OK if every statement succeeded; else the first failure.
+ * The connection must be owned, and is left out of pipeline mode. */
+pgq_status pgqi_pipeline(pgq *q, pgqi_statement *statements, int n);
+
+void pgqi_clear(pgqi_statement *statements, int n);
+
+/* Whether a transaction is open on the connection. */
+int pgqi_in_transaction(const pgq *q);
+
+#endif

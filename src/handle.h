@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What a handle is. Only src/ sees this. */
+#ifndef PGQI_HANDLE_H
+#define PGQI_HANDLE_H
+
+#include "cursor.h"
+#include "doze.h"
+
+#include <pgq/handle.h>
+
+enum { PGQI_NAMESPACE_MAX = 63 };
+
+/* A quoted identifier: each byte may be a quote that is doubled. */
+typedef char pgqi_schema[2 * PGQI_NAMESPACE_MAX + 3];
+
+struct pgq {
+    PGconn *conn;
+    int owned;
+    int in_handler;   /* a handler runs: its scope is open */
+    int fail_set;     /* it has called pgq_fail() */
+    char fail_text[1024];
+    char name_space[PGQI_NAMESPACE_MAX + 1];
+    pgqi_schema schema;
+    pgq_error error;
+    pgqi_cursors *cursors; /* where to look; a worker's threads share theirs */
+    char *listening;       /* the queue whose channel the connection listens on, or NULL */
+    pgqi_doze doze;        /* of pgq_listen(), kept from call to call */
+};
+
+/* Checks and copies a namespace's name; NULL is "mq". */
+pgq_status pgqi_set_namespace(char name_space[PGQI_NAMESPACE_MAX + 1], pgqi_schema schema, const char *name,
+                              pgq_error *e);
+
+/* Reads an options struct of the caller's, which may be of another version, over defaults of the given
+ * size. NULL keeps the defaults. INVALID if it has members that this library does not know and sets them. */
+pgq_status pgqi_read_options(void *to, size_t size, const void *from, pgq_error *e);
+
+#endif

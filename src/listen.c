@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for a message on a handle's own connection. */
+#include "alloc.h"
+#include "clock.h"
+#include "error.h"
+#include "exec.h"
+#include "queue.h"
+#include "scope.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Notifications that came before a look are answered by it. */
+static int drain_notifications(pgq *q)
+{
+    PGnotify *note;
+    int rung = 0;
+
+    while ((note = PQnotifies(q->conn))) {
+        PQfreemem(note);
+        rung = 1;
+    }
+    return rung;
+}
+
+/* Listens on the queue's channel before the first look; on one channel at a time. */
+static pgq_status subscribe(pgq *q, const char *queue)
+{
+    char sql[128];
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+    char *name;
+
+    if (q->listening && strcmp(q->listening, queue) == 0)
+        return PGQ_OK;
+    name = pgqi_strdup(queue);
+    if (!name)
+        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    status = pgqi_call_outcome(q, "SELECT code, detail, channel FROM %s._channel_of($1)", &p, &res);
+    if (status == PGQ_OK) {
+        snprintf(sql, sizeof sql, "UNLISTEN *; LISTEN \"%s\"", PQgetvalue(res, 0, 2));
+        PQclear(res);
+        status = pgqi_script(q, sql);
+    }
+    if (status != PGQ_OK) {
+        pgqi_free(name);
+        return status;
+    }
+    pgqi_free(q->listening);
+    q->listening = name;
+    return PGQ_OK;
+}
+
+static pgq_status announce(pgq *q, const char *queue)
+{
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    pgqi_add_bool(&p, q->doze.announced);
+    status = pgqi_call_outcome(q, "SELECT code, detail, producing, consuming, due_in_ms FROM %s.doze($1, $2)", &p,
+                               &res);
+    if (status != PGQ_OK)
+        return status;
+    pgqi_doze_announced(&q->doze, (int)pgqi_field_int(res, 0, 2), (int)pgqi_field_int(res, 0, 3),
+                        PQgetisnull(res, 0, 4) ? -1 : pgqi_field_int(res, 0, 4), pgqi_now_us());
+    PQclear(res);
+    return PGQ_OK;
+}
+
+static pgq_status awake(pgq *q, const char *queue)
+{
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    status = pgqi_call(q, "SELECT %s.awake($1)", &p, &res);
+    if (status == PGQ_OK)
+        PQclear(res);
+    pgqi_doze_awake(&q->doze);
+    return status;
+}
+
+/* Before a handler runs: nobody need ring for us while it does. */
+static void found(pgq *q)
+{
+    pgqi_doze_found(&q->doze);
+    if (q->doze.act == PGQI_AWAKE)
+        awake(q, q->listening);
+}
+
+/* Sleeps until the bell, the doze's own time, the deadline or the cancellation. OK: go on. */
+static pgq_status doze(pgq *q, int64_t deadline, int cancel_fd)
+{
+    struct pollfd fds[2] = {{PQsocket(q->conn), POLLIN, 0}, {cancel_fd, POLLIN, 0}};
+    int64_t until = q->doze.until_us < deadline ? q->doze.until_us : deadline;
+    int64_t now;
+
+    for (;;) {
+        if (drain_notifications(q)) {
+            pgqi_doze_rung(&q->doze);
+            return PGQ_OK;
+        }
+        now = pgqi_now_us();
+        if (now >= deadline)
+            return PGQ_TIMEOUT;
+        if (now >= until) {
+            pgqi_doze_late(&q->doze);
+            return PGQ_OK;
+        }
+        if (poll(fds, cancel_fd >= 0 ? 2 : 1, pgqi_until_ms(until, now)) < 0 && errno != EINTR)
+            return pgqi_error_set(&q->error, PGQ_SERVER, "poll: errno %d", errno);
+        if (cancel_fd >= 0 && fds[1].revents)
+            return PGQ_CANCELED;
+        if (fds[0].revents && !PQconsumeInput(q->conn))
+            return pgqi_error_from_server(&q->error, q->conn, NULL);
+    }
+}
+
+static pgq_status wait_and_handle(pgq *q, const char *queue, int64_t deadline, pgq_handler handler, void *arg,
+                                  int cancel_fd)
+{
+    pgq_status status;
+
+    for (;;) {
+        switch (q->doze.act) {
+        case PGQI_LOOK:
+            drain_notifications(q);
+            status = pgqi_scope_once(q, queue, q->doze.thorough, found, handler, arg);
+            if (status != PGQ_EMPTY)
+                return status;
+            if (deadline == 0)
+                return PGQ_TIMEOUT;
+            pgqi_doze_empty(&q->doze, pgqi_now_us());
+            break;
+        case PGQI_ANNOUNCE:
+            status = announce(q, queue);
+            break;
+        case PGQI_AWAKE:
+            status = awake(q, queue);
+            break;
+        default:
+            status = doze(q, deadline, cancel_fd);
+            break;
+        }
+        if (status < 0 || status == PGQ_TIMEOUT || status == PGQ_CANCELED)
+            return status;
+    }
+}
+
+pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler handler, void *arg,
+                      const pgq_listen_options *options)
+{
+    pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
+    pgq_status status = pgqi_enter_queue(q, queue);
+    int64_t deadline = timeout_ms < 0 ? INT64_MAX : timeout_ms == 0 ? 0 : pgqi_now_us() + timeout_ms * 1000LL;
+    int lingering;
+
+    if (status == PGQ_OK)
+        status = pgqi_read_options(&o, sizeof o, options, &q->error);
+    if (status != PGQ_OK)
+        return status;
+    if (!handler)
+        return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
+    if (q->in_handler)
+        return pgqi_error_set(&q->error, PGQ_STATE, "a handler is running on this handle: open another to listen");
+    if (!q->owned)
+        return pgqi_error_set(&q->error, PGQ_STATE, "listening needs a connection of its own: use pgq_open");
+    if (pgqi_in_transaction(q))
+        return pgqi_error_set(&q->error, PGQ_STATE, "a transaction is open on the handle's own connection: end it");
+    status = subscribe(q, queue);
+    if (status != PGQ_OK)
+        return status;
+    /* A busy queue is looked at a few times more before anyone is told of a sleep. */
+    lingering = q->doze.lingering;
+    pgqi_doze_init(&q->doze, o.poll_interval_ms);
+    q->doze.lingering = lingering;
+    q->doze.thorough = timeout_ms == 0;
+    status = wait_and_handle(q, queue, deadline, handler, arg, o.cancel_fd);
+    if (q->doze.announced && PQstatus(q->conn) == CONNECTION_OK) {
+        pgq_error kept = q->error;
+
+        awake(q, queue);
+        q->error = kept;
+    }
+    return status > 0 ? pgqi_error_clear(&q->error, status) : status;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include "alloc.h"
+#include "error.h"
+#include "params.h"
+
+#include <string.h>
+
+struct pgq_messages {
+    PGresult *res;
+    size_t n;
+    pgq_message items[];
+};
+
+static pgq_state state_named(const char *name)
+{
+    if (!name || strcmp(name, "in_flight") == 0)
+        return PGQ_STATE_IN_FLIGHT;
+    if (strcmp(name, "delayed") == 0)
+        return PGQ_STATE_DELAYED;
+    if (strcmp(name, "dead") == 0)
+        return PGQ_STATE_DEAD;
+    return PGQ_STATE_READY;
+}
+
+static void fill(pgq_message *m, const PGresult *res, int row, int first, const char *queue)
+{
+    m->id = pgqi_field_int(res, row, first);
+    m->queue = queue;
+    m->priority = (int32_t)pgqi_field_int(res, row, first + 1);
+    m->attempts = (int32_t)pgqi_field_int(res, row, first + 2);
+    m->errors = (int32_t)pgqi_field_int(res, row, first + 3);
+    m->kind = (pgq_kind)pgqi_field_int(res, row, first + 4);
+    m->sent = pgqi_field_time(res, row, first + 5);
+    m->due = pgqi_field_time(res, row, first + 6);
+    m->first_received = pgqi_field_time(res, row, first + 7);
+    m->expires = pgqi_field_time(res, row, first + 8);
+    m->died = pgqi_field_time(res, row, first + 9);
+    m->headers = pgqi_field_text(res, row, first + 10);
+    m->last_error = pgqi_field_text(res, row, first + 11);
+    m->payload = PQgetvalue(res, row, first + 12);
+    m->payload_len = (size_t)PQgetlength(res, row, first + 12);
+    m->state = state_named(pgqi_field_text(res, row, first + 13));
+}
+
+pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int first, int n, pgq_messages **out)
+{
+    size_t items = (size_t)n * sizeof(pgq_message);
+    pgq_messages *list = pgqi_alloc(1, sizeof *list + items + strlen(queue) + 1);
+    char *name;
+
+    *out = NULL;
+    if (!list) {
+        PQclear(res);
+        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    }
+    name = (char *)list->items + items;
+    memcpy(name, queue, strlen(queue) + 1);
+    list->res = res;
+    list->n = (size_t)n;
+    for (int i = 0; i < n; i++)
+        fill(&list->items[i], res, i, first, name);
+    *out = list;
+    return PGQ_OK;
+}
+
+size_t pgq_messages_count(const pgq_messages *messages)
+{
+    return messages ? messages->n : 0;
+}
+
+const pgq_message *pgq_messages_get(const pgq_messages *messages, size_t i)
+{
+    return messages && i < messages->n ? &messages->items[i] : NULL;
+}
+
+void pgq_messages_free(pgq_messages *messages)
+{
+    if (!messages)
+        return;
+    PQclear(messages->res);
+    pgqi_free(messages);
+}

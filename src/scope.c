@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "scope.h"
+
+#include "claim.h"
+#include "clock.h"
+#include "error.h"
+#include "exec.h"
+#include "text.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One round trip: at most four statements that settle, one that promotes, and three that take. */
+struct turn {
+    pgqi_statement s[PGQI_MAX_STATEMENTS];
+    int n;
+    int commit, promote, claim, savepoint; /* where those stand in s; -1: not sent */
+    pgqi_params settle_params;
+    pgqi_params promote_params;
+    pgqi_claim c;
+};
+
+static int add(struct turn *t, const char *sql, const pgqi_params *params, int sync)
+{
+    pgqi_statement *s = &t->s[t->n];
+
+    s->sql = sql;
+    s->params = params;
+    s->sync = sync;
+    s->res = NULL;
+    return t->n++;
+}
+
+static void nack_params(pgqi_params *p, const pgqi_settle *settle)
+{
+    pgqi_params_init(p);
+    pgqi_add_int8(p, settle->id);
+    pgqi_add_int4(p, settle->attempt);
+    pgqi_add_text(p, settle->text);
+}
+
+/* Settling is done at the outer level, never inside the savepoint: a row that a transaction has locked
+ * and its subtransaction deletes becomes a MultiXact. Deferred constraints are checked while the
+ * savepoint can still take the work back. */
+static void add_settle(struct turn *t, const pgqi_settle *settle)
+{
+    if (settle->failed) {
+        nack_params(&t->settle_params, settle);
+        add(t, "ROLLBACK TO SAVEPOINT pgq_scope", NULL, 0);
+        add(t, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
+        add(t, "SELECT %s._nack($1, $2, $3)", &t->settle_params, 0);
+    } else {
+        pgqi_params_init(&t->settle_params);
+        pgqi_add_int8(&t->settle_params, settle->id);
+        add(t, "SET CONSTRAINTS ALL IMMEDIATE", NULL, 0);
+        add(t, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
+        add(t, "SELECT %s._ack($1)", &t->settle_params, 0);
+    }
+    t->commit = add(t, "COMMIT", NULL, 1);
+}
+
+static void add_take(struct turn *t, pgq *q, pgqi_take *take)
+{
+    /* What falls due is made ready in a transaction of its own: this one may stay open for long. */
+    pgqi_claim_init(&t->c, q, take->queue, 1, 0, take->sweep, 0, 1);
+    take->swept = t->c.plan.n == 0;
+    if (t->c.plan.promote) {
+        pgqi_params_init(&t->promote_params);
+        pgqi_add_text(&t->promote_params, take->queue);
+        pgqi_add_timestamptz(&t->promote_params, t->c.plan.due_from);
+        t->promote =
+            add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, $2)", &t->promote_params, 1);
+    }
+    add(t, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL, 0);
+    t->claim = add(t, pgqi_claim_sql, &t->c.params, 0);
+    t->savepoint = add(t, "SAVEPOINT pgq_scope", NULL, 1);
+}
+
+static int succeeded(const PGresult *res, ExecStatusType wanted)
+{
+    return res && PQresultStatus(res) == wanted;
+}
+
+static int committed(PGresult *res)
+{
+    return succeeded(res, PGRES_COMMAND_OK) && strcmp(PQcmdStatus(res), "COMMIT") == 0;
+}
+
+/* Ends whatever transaction is open, and keeps the error that led there. */
+static pgq_status end_transaction(pgq *q)
+{
+    pgq_error kept = q->error;
+    pgq_status status = PGQ_OK;
+    PGresult *res;
+
+    if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q)) {
+        /* A commit where that is possible: deaths that were counted must stay counted. */
+        status = pgqi_call(q, PQtransactionStatus(q->conn) == PQTRANS_INERROR ? "ROLLBACK" : "COMMIT", NULL, &res);
+        if (status == PGQ_OK)
+            PQclear(res);
+    }
+    if (status == PGQ_OK)
+        q->error = kept;
+    q->error.needs_rollback = 0;
+    return status;
+}
+
+/* The work could not be committed: a constraint said no, or the handler ended the transaction itself.
+ * q->error says which. Counts the failure with that text, as long as the message is still held. */
+static void settle_failed(pgq *q, pgqi_settle *settle)
+{
+    struct turn t = {.commit = -1};
+    pgq_error why = q->error;
+
+    snprintf(settle->text, sizeof settle->text, "%s", why.message);
+    settle->status = why.status == PGQ_STALE ? PGQ_STALE : PGQ_FAILED;
+    if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q) && settle->status == PGQ_FAILED) {
+        settle->failed = 1;
+        add_settle(&t, settle);
+        pgqi_pipeline(q, t.s, t.n);
+        /* Without its savepoint the scope is not the one that was opened. */
+        if (!committed(t.s[t.commit].res))
+            settle->status = PGQ_STALE;
+        pgqi_clear(t.s, t.n);
+    }
+    q->error = why;
+    end_transaction(q);
+    if (PQstatus(q->conn) != CONNECTION_OK)
+        settle->status = PGQ_CONNECTION;
+    q->error.status = settle->status;
+}
+
+static void read_promoted(const PGresult *res, struct turn *t, pgq *q, pgqi_take *take)
+{
+    int64_t due;
+
+    if (!succeeded(res, PGRES_TUPLES_OK) || PQntuples(res) != 1)
+        return;
+    due = PQgetisnull(res, 0, 0) ? -1 : pgqi_field_int(res, 0, 0);
+    take->due_in_ms = due > INT_MAX ? INT_MAX : (int)due;
+    pgqi_cursor_promoted(q->cursors, take->queue, &t->c.plan, due,
+                         PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), pgqi_now_us());
+}
+
+static void read_take(struct turn *t, pgq *q, pgqi_take *take)
+{
+    PGresult *res = t->s[t->claim].res;
+    int due;
+
+    if (t->promote >= 0)
+        read_promoted(t->s[t->promote].res, t, q, take);
+    if (succeeded(res, PGRES_TUPLES_OK) && succeeded(t->s[t->savepoint].res, PGRES_COMMAND_OK)) {
+        t->s[t->claim].res = NULL;
+        take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &take->lost, &due);
+    } else {
+        take->status = q->error.status;
+    }
+    if (take->status != PGQ_OK && end_transaction(q) != PGQ_OK)
+        take->status = q->error.status;
+}
+
+void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
+{
+    struct turn t = {.commit = -1, .promote = -1, .claim = -1, .savepoint = -1};
+    int settled;
+
+    if (settle && settle->ended) {
+        settle->status = PGQ_STALE;
+        settle = NULL;
+    }
+    if (settle)
+        add_settle(&t, settle);
+    if (take) {
+        take->messages = NULL;
+        take->lost = 0;
+        take->due_in_ms = -1;
+        add_take(&t, q, take);
+    }
+    if (t.n)
+        pgqi_pipeline(q, t.s, t.n);
+    settled = !settle || committed(t.s[t.commit].res);
+    if (settle && settled)
+        settle->status = settle->failed ? PGQ_FAILED : PGQ_OK;
+    if (!settled)
+        settle_failed(q, settle);
+    if (take && settled) {
+        read_take(&t, q, take);
+    } else if (take) {
+        /* Its transaction, if it came to one, has been ended: the caller looks again. */
+        take->status = PQstatus(q->conn) == CONNECTION_OK ? PGQ_EMPTY : PGQ_CONNECTION;
+        take->lost = 1;
+    }
+    pgqi_clear(t.s, t.n);
+    if (settle)
+        pgqi_params_free(&t.settle_params);
+    if (take)
+        pgqi_claim_free(&t.c);
+}
+
+/* The text of a failure that the handler did not explain. */
+static void explain(pgq *q, int rc, char *text, size_t size)
+{
+    size_t len;
+
+    if (q->fail_set)
+        snprintf(text, size, "%s", q->fail_text);
+    else if (PQtransactionStatus(q->conn) == PQTRANS_INERROR || PQstatus(q->conn) != CONNECTION_OK)
+        snprintf(text, size, "%s", PQerrorMessage(q->conn));
+    else
+        snprintf(text, size, "the handler returned %d", rc);
+    len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    text[pgqi_utf8_trim(text, len)] = '\0';
+}
+
+void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle)
+{
+    int rc;
+
+    q->in_handler = 1;
+    q->fail_set = 0;
+    rc = handler(q, q->conn, message, arg);
+    q->in_handler = 0;
+    settle->id = message->id;
+    settle->attempt = message->attempts;
+    settle->failed = rc != 0;
+    settle->text[0] = '\0';
+    if (!rc && PQtransactionStatus(q->conn) == PQTRANS_INERROR) {
+        settle->failed = 1;
+        q->fail_set = 0;
+    }
+    if (settle->failed)
+        explain(q, rc, settle->text, sizeof settle->text);
+    settle->ended = PQtransactionStatus(q->conn) == PQTRANS_IDLE;
+    if (settle->ended)
+        snprintf(settle->text, sizeof settle->text, "the handler ended the transaction that held message %lld",
+                 (long long)settle->id);
+}
+
+int pgq_fail(pgq *q, const char *format, ...)
+{
+    va_list args;
+
+    if (q && format) {
+        va_start(args, format);
+        vsnprintf(q->fail_text, sizeof q->fail_text, format, args);
+        va_end(args);
+        q->fail_set = 1;
+    }
+    return 1;
+}
+
+static void look(pgq *q, pgqi_take *take)
+{
+    do {
+        pgqi_scope_turn(q, NULL, take);
+    } while (take->status == PGQ_EMPTY && take->lost > 0);
+}
+
+pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, void (*found)(pgq *q), pgq_handler handler,
+                           void *arg)
+{
+    pgqi_take take = {.queue = queue, .sweep = sweep};
+    pgqi_settle settle;
+
+    look(q, &take);
+    if (take.status != PGQ_OK)
+        return take.status;
+    if (found)
+        found(q);
+    pgqi_scope_run(q, pgq_messages_get(take.messages, 0), handler, arg, &settle);
+    pgq_messages_free(take.messages);
+    pgqi_scope_turn(q, &settle, NULL);
+    if (settle.status == PGQ_FAILED || settle.status == PGQ_STALE)
+        return pgqi_error_set(&q->error, settle.status, "%s", settle.text);
+    return settle.status;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Dequeue scopes on an owned connection: settling one message and taking the next, in one round trip. */
+#ifndef PGQI_SCOPE_H
+#define PGQI_SCOPE_H
+
+#include "handle.h"
+
+#include <pgq/dequeue.h>
+
+/* Ends the open scope. */
+typedef struct pgqi_settle {
+    int64_t id;
+    int32_t attempt;
+    int failed;        /* the handler said so */
+    int ended;         /* the handler has ended the transaction: there is nothing to settle */
+    char text[1024];   /* why */
+    pgq_status status; /* out: OK; FAILED; STALE; or that of the connection */
+} pgqi_settle;
+
+/* Opens the next one. */
+typedef struct pgqi_take {
+    const char *queue;
+    int sweep;              /* look from the very start */
+    pgq_status status;      /* out: OK, EMPTY, or why not */
+    int lost;               /* out: messages whose consumer had died, counted: look again */
+    int swept;              /* out: it was a sweep */
+    int due_in_ms;          /* out: when the next falls due; -1: nothing, or not looked */
+    pgq_messages *messages; /* out: one, or NULL; the caller's to free */
+} pgqi_take;
+
+/* Either may be NULL. The scope that take opens stays open if take->status is OK. */
+void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take);
+
+/* Runs the handler and fills in what is to be settled. */
+void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle);
+
+/* Takes one message and handles it, or EMPTY. found, unless NULL, is called before the handler. */
+pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, void (*found)(pgq *q), pgq_handler handler,
+                           void *arg);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* One of a worker's threads: takes, handles, settles, and parks when nothing is left. */
+#include "clock.h"
+#include "error.h"
+#include "scope.h"
+#include "worker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BACKOFF_FIRST_US = 10000, BACKOFF_MOST_US = 60000000 };
+
+struct self {
+    pgqi_worker_thread *t;
+    pgq_worker *w;
+    pgq *q;
+    size_t at;    /* the queue to look at next */
+    size_t tried; /* queues found empty in a row */
+    int64_t generation;
+    int sweep;
+    int settling; /* settle is to be sent with the next turn */
+    pgqi_settle settle;
+    const char *settle_queue;
+    int64_t settle_us;
+    int64_t backoff_us;
+};
+
+/* Connects until it succeeds; 0 if the worker ended first. */
+static int connect_thread(struct self *s)
+{
+    pgq_open_options o = PGQ_OPEN_OPTIONS_INIT;
+    int down = 0;
+    pgq_status status;
+
+    o.name_space = s->w->name_space;
+    while (!atomic_load(&s->w->stop)) {
+        status = pgq_open(s->w->conninfo, &o, &s->q);
+        if (status == PGQ_OK) {
+            pgqi_cursors_release(s->q->cursors);
+            pgqi_cursors_share(s->w->cursors);
+            s->q->cursors = s->w->cursors;
+            if (down)
+                pgqi_worker_up(s->w, s->t->index);
+            s->backoff_us = BACKOFF_FIRST_US;
+            return 1;
+        }
+        if (!down)
+            pgqi_worker_down(s->w, s->t->index, s->q ? pgq_last_error(s->q)->message : "out of memory");
+        down = 1;
+        pgq_close(s->q);
+        s->q = NULL;
+        if (!pgqi_worker_pause(s->w, s->backoff_us))
+            break;
+        s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
+    }
+    if (down)
+        pgqi_worker_up(s->w, -1);
+    return 0;
+}
+
+static int reconnect_thread(struct self *s)
+{
+    int back = 0;
+
+    pgqi_worker_down(s->w, s->t->index, pgq_last_error(s->q)->message);
+    while (!back && pgqi_worker_pause(s->w, s->backoff_us)) {
+        back = pgq_reconnect(s->q) == PGQ_OK;
+        s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
+    }
+    pgqi_worker_up(s->w, back ? s->t->index : -1);
+    if (back)
+        s->backoff_us = BACKOFF_FIRST_US;
+    return back;
+}
+
+/* Whether one more message may be taken; if so it is reserved. */
+static int reserve(pgq_worker *w)
+{
+    int yes;
+
+    pthread_mutex_lock(&w->lock);
+    yes = !w->ended && !atomic_load(&w->stop) &&
+          (w->options.max_messages == 0 || w->reserved < w->options.max_messages);
+    w->reserved += yes;
+    pthread_mutex_unlock(&w->lock);
+    return yes;
+}
+
+static void unreserve(pgq_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->reserved--;
+    /* Somebody may have been turned away for it. */
+    if (w->options.max_messages && w->parked > w->tickets) {
+        w->tickets++;
+        pthread_cond_signal(&w->cond);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void begin_round(struct self *s)
+{
+    pthread_mutex_lock(&s->w->lock);
+    s->generation = s->w->generation;
+    s->sweep = s->w->thorough;
+    pthread_mutex_unlock(&s->w->lock);
+    s->tried = 0;
+}
+
+/* Nothing was left in this round, or nothing more may be taken: waits for a reason to go on. */
+static void park(struct self *s, int looked)
+{
+    pgq_worker *w = s->w;
+
+    pthread_mutex_lock(&w->lock);
+    if (!looked || s->generation == w->generation) {
+        if (looked)
+            w->empty = s->generation;
+        w->parked++;
+        pgqi_worker_nudge(w);
+        while (!w->ended && w->tickets == 0)
+            pthread_cond_wait(&w->cond, &w->lock);
+        w->parked--;
+        if (w->tickets > 0)
+            w->tickets--;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* A message was taken: there may be more, for one more thread. */
+static void took(struct self *s, const pgq_message *m)
+{
+    pgq_worker *w = s->w;
+
+    pthread_mutex_lock(&w->lock);
+    if (w->parked > w->tickets) {
+        w->tickets++;
+        pthread_cond_signal(&w->cond);
+    }
+    if (!w->took) {
+        w->took = 1;
+        pgqi_worker_nudge(w);
+    }
+    s->t->since_us = pgqi_now_us();
+    s->t->id = m->id;
+    s->t->attempt = m->attempts;
+    s->t->queue = s->w->queues[s->at].name;
+    s->t->warned = 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void handle(struct self *s, pgq_messages *messages)
+{
+    const pgq_message *m = pgq_messages_get(messages, 0);
+    const pgqi_worker_queue *queue = &s->w->queues[s->at];
+    int64_t began = pgqi_now_us();
+
+    took(s, m);
+    pgqi_scope_run(s->q, m, queue->handler, queue->arg, &s->settle);
+    pthread_mutex_lock(&s->w->lock);
+    s->t->since_us = 0;
+    pthread_mutex_unlock(&s->w->lock);
+    s->settling = 1;
+    s->settle_queue = queue->name;
+    s->settle_us = pgqi_now_us() - began;
+    pgq_messages_free(messages);
+}
+
+static void settled(struct self *s)
+{
+    pgq_worker *w = s->w;
+    pgq_event_info info = {.event = s->settle.status == PGQ_OK ? PGQ_EVENT_DONE : PGQ_EVENT_FAILED,
+                           .thread = s->t->index,
+                           .queue = s->settle_queue,
+                           .id = s->settle.id,
+                           .attempt = s->settle.attempt,
+                           .elapsed_us = s->settle_us,
+                           .text = ""};
+
+    s->settling = 0;
+    if (s->settle.status == PGQ_CONNECTION)
+        info.text = "the connection was lost before the outcome was known";
+    else if (s->settle.status != PGQ_OK)
+        info.text = s->settle.text;
+    pgqi_worker_event(w, &info);
+    pthread_mutex_lock(&w->lock);
+    w->handled++;
+    if (w->options.max_messages && w->handled >= w->options.max_messages)
+        pgqi_worker_nudge(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Something is wrong with the server's answers; says so, and waits. 0: the worker has ended. */
+static int trouble(struct self *s, pgq_status status)
+{
+    const pgq_error *e = pgq_last_error(s->q);
+    pgq_event_info info = {.event = PGQ_EVENT_ERROR,
+                           .thread = s->t->index,
+                           .queue = s->w->queues[s->at].name,
+                           .text = e->message};
+
+    /* 25006: what was the primary has become a standby. */
+    if (status == PGQ_CONNECTION || e->connection_dead || strcmp(e->sqlstate, "25006") == 0)
+        return reconnect_thread(s);
+    pgqi_worker_event(s->w, &info);
+    s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
+    return pgqi_worker_pause(s->w, s->backoff_us);
+}
+
+/* One round trip: settles what was handled, and looks at one queue. 0: the worker has ended. */
+static int turn(struct self *s)
+{
+    pgqi_take take = {.queue = s->w->queues[s->at].name, .sweep = s->sweep};
+    int may = reserve(s->w);
+
+    if (!may && !s->settling) {
+        park(s, 0);
+        return 1;
+    }
+    pgqi_scope_turn(s->q, s->settling ? &s->settle : NULL, may ? &take : NULL);
+    if (s->settling) {
+        int gone = s->settle.status == PGQ_CONNECTION;
+
+        settled(s);
+        if (!may)
+            return gone ? trouble(s, PGQ_CONNECTION) : 1;
+    }
+    if (take.status == PGQ_OK) {
+        s->backoff_us = BACKOFF_FIRST_US;
+        handle(s, take.messages);
+        s->at = (s->at + 1) % s->w->n;
+        begin_round(s);
+        return 1;
+    }
+    unreserve(s->w);
+    if (take.status != PGQ_EMPTY)
+        return trouble(s, take.status);
+    s->backoff_us = BACKOFF_FIRST_US;
+    if (take.lost)
+        return 1;
+    s->at = (s->at + 1) % s->w->n;
+    if (++s->tried == s->w->n) {
+        park(s, 1);
+        begin_round(s);
+    }
+    return 1;
+}
+
+static int ended(pgq_worker *w)
+{
+    int yes;
+
+    pthread_mutex_lock(&w->lock);
+    yes = w->ended;
+    pthread_mutex_unlock(&w->lock);
+    return yes || atomic_load(&w->stop);
+}
+
+void *pgqi_worker_thread_main(void *arg)
+{
+    pgqi_worker_thread *t = arg;
+    struct self s = {.t = t, .w = t->worker, .at = (size_t)t->index % t->worker->n, .backoff_us = BACKOFF_FIRST_US};
+
+    if (connect_thread(&s)) {
+        begin_round(&s);
+        while ((s.settling || !ended(s.w)) && turn(&s))
+            continue;
+    }
+    pgq_close(s.q);
+    return NULL;
+}
