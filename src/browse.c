@@ -28,10 +28,11 @@ pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int ski
     if (!out)
         return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     if ((int)state < 0 || (size_t)state >= sizeof states / sizeof states[0] || max < 1 || skip < 0)
-        return pgqi_error_set(&q->error, PGQ_INVALID,
-                              "state %d, max %d or skip %d is out of range: a PGQ_STATE_ value, at least 1 and at "
-                              "least 0 are allowed",
-                              (int)state, max, skip);
+        return pgqi_error_set(
+            &q->error, PGQ_INVALID,
+            "state %d, max %d or skip %d is out of range: a PGQ_STATE_ value, at least 1 and at "
+            "least 0 are allowed",
+            (int)state, max, skip);
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
     pgqi_add_text(&p, states[state]);
@@ -93,12 +94,14 @@ pgq_status pgq_cancel(pgq *q, int64_t id)
     done = (int)pgqi_field_int(res, 0, 0);
     PQclear(res);
     if (!done)
-        return pgqi_error_set(&q->error, PGQ_NOT_FOUND, "message %lld is unknown or in flight", (long long)id);
+        return pgqi_error_set(&q->error, PGQ_NOT_FOUND, "message %lld is unknown or in flight",
+                              (long long)id);
     return PGQ_OK;
 }
 
 /* requeue_dead or purge_dead. */
-static pgq_status dead(pgq *q, const char *sql, const char *queue, const int64_t *ids, size_t n, int64_t *count)
+static pgq_status dead(pgq *q, const char *sql, const char *queue, const int64_t *ids, size_t n,
+                       int64_t *count)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
     pgqi_params p;

@@ -50,13 +50,15 @@ static void report(pgqi_claim *c, pgq *q, const PGresult *res, int last, int *lo
     pgqi_cursor_found(q->cursors, c->queue, &c->plan, &found, pgqi_now_us());
     if (!PQgetisnull(res, last, DUE_IN_MS) || !PQgetisnull(res, last, DUE_MARK))
         pgqi_cursor_promoted(q->cursors, c->queue, &c->plan, due,
-                             PQgetisnull(res, last, DUE_MARK) ? INT64_MIN : pgqi_field_int(res, last, DUE_MARK),
+                             PQgetisnull(res, last, DUE_MARK) ? INT64_MIN
+                                                              : pgqi_field_int(res, last, DUE_MARK),
                              pgqi_now_us());
     *lost = (int)pgqi_field_int(res, last, LOST);
     *due_in_ms = due > INT_MAX ? INT_MAX : (int)due;
 }
 
-pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost, int *due_in_ms)
+pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost,
+                           int *due_in_ms)
 {
     int last = PQntuples(res) - 1;
     pgq_status status;

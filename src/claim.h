@@ -23,6 +23,7 @@ void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remo
 void pgqi_claim_free(pgqi_claim *c);
 
 /* Takes res over. OK with messages, EMPTY, or the outcome's error; lost and due_in_ms as in pgqi_take. */
-pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost, int *due_in_ms);
+pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost,
+                           int *due_in_ms);
 
 #endif

@@ -11,18 +11,9 @@
 
 enum { POP_MAX = 100000 };
 
-static pgq_status command(pgq *q, const char *sql, const pgqi_params *params)
-{
-    PGresult *res;
-    pgq_status status = pgqi_call(q, sql, params, &res);
-
-    if (status == PGQ_OK)
-        PQclear(res);
-    return status;
-}
-
 /* One claim that joins the open transaction, or is one of its own. */
-static pgq_status claim_once(pgq *q, const char *queue, int max, int remove, int sweep, pgq_messages **out, int *swept)
+static pgq_status claim_once(pgq *q, const char *queue, int max, int remove, int sweep, pgq_messages **out,
+                             int *swept)
 {
     int alone = !pgqi_in_transaction(q);
     pgq_status status;
@@ -62,11 +53,11 @@ static pgq_status nack(pgq *q, const pgqi_settle *settle)
     pgqi_add_int8(&p, settle->id);
     pgqi_add_int4(&p, settle->attempt);
     pgqi_add_text(&p, settle->text);
-    status = command(q, "ROLLBACK TO SAVEPOINT pgq_scope", NULL);
+    status = pgqi_command(q, "ROLLBACK TO SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK)
-        status = command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
+        status = pgqi_command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK)
-        status = command(q, "SELECT %s._nack($1, $2, $3)", &p);
+        status = pgqi_command(q, "SELECT %s._nack($1, $2, $3)", &p);
     if (status == PGQ_OK)
         status = pgqi_error_set(&q->error, PGQ_FAILED, "%s", settle->text);
     return status;
@@ -79,9 +70,9 @@ static pgq_status ack(pgq *q, const pgqi_settle *settle)
 
     pgqi_params_init(&p);
     pgqi_add_int8(&p, settle->id);
-    status = command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
+    status = pgqi_command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK)
-        status = command(q, "SELECT %s._ack($1)", &p);
+        status = pgqi_command(q, "SELECT %s._ack($1)", &p);
     return status;
 }
 
@@ -94,7 +85,7 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
 
     if (status != PGQ_OK)
         return status;
-    status = command(q, "SAVEPOINT pgq_scope", NULL);
+    status = pgqi_command(q, "SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK) {
         pgqi_scope_run(q, pgq_messages_get(messages, 0), handler, arg, &settle);
         status = settle.failed ? nack(q, &settle) : ack(q, &settle);
@@ -112,15 +103,18 @@ pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg
     if (!handler)
         return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
     if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE, "a handler is running on this handle: open another to dequeue");
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a handler is running on this handle: open another to dequeue");
     if (!q->owned) {
         if (!pgqi_in_transaction(q))
-            return pgqi_error_set(&q->error, PGQ_STATE,
-                                  "no transaction is open on the attached connection: begin one, or use pgq_open");
+            return pgqi_error_set(
+                &q->error, PGQ_STATE,
+                "no transaction is open on the attached connection: begin one, or use pgq_open");
         return dequeue_joined(q, queue, handler, arg);
     }
     if (pgqi_in_transaction(q))
-        return pgqi_error_set(&q->error, PGQ_STATE, "a transaction is open on the handle's own connection: end it");
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a transaction is open on the handle's own connection: end it");
     status = pgqi_scope_once(q, queue, 0, NULL, handler, arg);
     return status == PGQ_EMPTY ? pgqi_scope_once(q, queue, 1, NULL, handler, arg) : status;
 }
@@ -136,8 +130,10 @@ pgq_status pgq_pop(pgq *q, const char *queue, int max, pgq_messages **out)
         return status;
     if (!out || max < 1 || max > POP_MAX)
         return pgqi_error_set(&q->error, PGQ_INVALID,
-                              "out must not be NULL, and max %d is out of range: 1 to %d is allowed", max, POP_MAX);
+                              "out must not be NULL, and max %d is out of range: 1 to %d is allowed", max,
+                              POP_MAX);
     if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE, "a handler is running on this handle: open another to pop");
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a handler is running on this handle: open another to pop");
     return claim(q, queue, max, 1, out);
 }

@@ -14,9 +14,9 @@ typedef enum pgqi_act {
 } pgqi_act;
 
 typedef struct pgqi_doze {
-    int64_t poll_us;      /* how often to look anyway; INT64_MAX: never */
-    pgqi_act act;         /* what to do now */
-    int64_t until_us;     /* of SLEEP; INT64_MAX: for ever */
+    int64_t poll_us;  /* how often to look anyway; INT64_MAX: never */
+    pgqi_act act;     /* what to do now */
+    int64_t until_us; /* of SLEEP; INT64_MAX: for ever */
     int thorough;
     int announced;        /* our sleep is announced */
     int clear;            /* nobody is in flight who has not seen that */
@@ -30,11 +30,11 @@ typedef struct pgqi_doze {
 void pgqi_doze_init(pgqi_doze *d, int poll_ms);
 
 /* What has come of the act. Each sets the next one. */
-void pgqi_doze_found(pgqi_doze *d);                                 /* LOOK: something was taken */
-void pgqi_doze_empty(pgqi_doze *d, int64_t now_us);                 /* LOOK: nothing was left */
+void pgqi_doze_found(pgqi_doze *d);                 /* LOOK: something was taken */
+void pgqi_doze_empty(pgqi_doze *d, int64_t now_us); /* LOOK: nothing was left */
 void pgqi_doze_announced(pgqi_doze *d, int producing, int consuming, int64_t due_in_ms, int64_t now_us);
-void pgqi_doze_awake(pgqi_doze *d);                                 /* AWAKE is done */
-void pgqi_doze_rung(pgqi_doze *d);                                  /* SLEEP: the bell rang */
-void pgqi_doze_late(pgqi_doze *d);                                  /* SLEEP: the time is up */
+void pgqi_doze_awake(pgqi_doze *d); /* AWAKE is done */
+void pgqi_doze_rung(pgqi_doze *d);  /* SLEEP: the bell rang */
+void pgqi_doze_late(pgqi_doze *d);  /* SLEEP: the time is up */
 
 #endif

@@ -145,8 +145,8 @@ static pgq_status send_batch(pgq *q, const char *queue, const struct batch *b, s
     return status;
 }
 
-pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n, int create_queue,
-                            int64_t *ids)
+pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
+                            int create_queue, int64_t *ids)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
     struct batch b;
@@ -155,7 +155,8 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     if (status != PGQ_OK)
         return status;
     if ((!messages && n) || n > MANY_MAX)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "messages must not be NULL, and n at most %d", MANY_MAX);
+        return pgqi_error_set(&q->error, PGQ_INVALID, "messages must not be NULL, and n at most %d",
+                              MANY_MAX);
     b.payloads = pgqi_alloc(n * BATCH_ARRAYS, sizeof *b.payloads);
     b.numbers = pgqi_alloc(n, BATCH_NUMBERS);
     if (!b.payloads || !b.numbers)

@@ -108,6 +108,24 @@ pgq_status pgqi_call_outcome(pgq *q, const char *sql, const pgqi_params *params,
     return status;
 }
 
+pgq_status pgqi_command(pgq *q, const char *sql, const pgqi_params *params)
+{
+    PGresult *res;
+    pgq_status status = pgqi_call(q, sql, params, &res);
+
+    PQclear(res);
+    return status;
+}
+
+pgq_status pgqi_command_outcome(pgq *q, const char *sql, const pgqi_params *params)
+{
+    PGresult *res;
+    pgq_status status = pgqi_call_outcome(q, sql, params, &res);
+
+    PQclear(res);
+    return status;
+}
+
 pgq_status pgqi_script(pgq *q, const char *sql)
 {
     PGresult *res = PQexec(q->conn, sql);

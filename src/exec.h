@@ -22,6 +22,10 @@ pgq_status pgqi_call(pgq *q, const char *sql, const pgqi_params *params, PGresul
 /* As pgqi_call(), for a function whose result's first two columns are an outcome's code and text. */
 pgq_status pgqi_call_outcome(pgq *q, const char *sql, const pgqi_params *params, PGresult **res);
 
+/* The same for a call that gives nothing. */
+pgq_status pgqi_command(pgq *q, const char *sql, const pgqi_params *params);
+pgq_status pgqi_command_outcome(pgq *q, const char *sql, const pgqi_params *params);
+
 /* A script of several statements: one transaction, unless one is open. */
 pgq_status pgqi_script(pgq *q, const char *sql);
 

@@ -18,11 +18,12 @@ pgq_status pgqi_read_options(void *to, size_t size, const void *from, pgq_error 
         return PGQ_OK;
     memcpy(&given, from, sizeof given);
     if (given < sizeof given)
-        return pgqi_error_set(e, PGQ_INVALID, "an options struct of size %zu is not one: start from its _INIT macro",
-                              given);
+        return pgqi_error_set(e, PGQ_INVALID,
+                              "an options struct of size %zu is not one: start from its _INIT macro", given);
     for (size_t i = size; i < given; i++)
         if (bytes[i])
-            return pgqi_error_set(e, PGQ_INVALID, "the options use a member that this version of the library (%s) lacks",
+            return pgqi_error_set(e, PGQ_INVALID,
+                                  "the options use a member that this version of the library (%s) lacks",
                                   pgq_version_string());
     memcpy(to, from, given < size ? given : size);
     return PGQ_OK;
@@ -38,8 +39,9 @@ pgq_status pgqi_set_namespace(char name_space[PGQI_NAMESPACE_MAX + 1], pgqi_sche
         name = "mq";
     len = strnlen(name, PGQI_NAMESPACE_MAX + 1);
     if (len == 0 || len > PGQI_NAMESPACE_MAX || !pgqi_is_utf8(name, len) || strncmp(name, "pg_", 3) == 0)
-        return pgqi_error_set(e, PGQ_INVALID,
-                              "a namespace is a schema's name of 1 to 63 bytes of UTF-8 that does not begin with pg_");
+        return pgqi_error_set(
+            e, PGQ_INVALID,
+            "a namespace is a schema's name of 1 to 63 bytes of UTF-8 that does not begin with pg_");
     memcpy(name_space, name, len + 1);
     *to++ = '"';
     for (size_t i = 0; i < len; i++) {
@@ -73,10 +75,18 @@ static pgq_status make(const pgq_open_options *given, pgq_open_options *options,
     return pgqi_set_namespace(q->name_space, q->schema, options->name_space, &q->error);
 }
 
+/* A server that answers has said no for good: only one that is not there yet is waited for. */
+static int worth_a_retry(const char *conninfo)
+{
+    PGPing ping = PQping(conninfo ? conninfo : "");
+
+    return ping == PQPING_NO_RESPONSE || ping == PQPING_REJECT;
+}
+
 /* Connects once more after each failure, as often as the options say. */
 static pgq_status connect_patiently(pgq *q, const char *conninfo, const pgq_open_options *options)
 {
-    int tries = options->connect_attempts > 0 ? options->connect_attempts : 1;
+    int tries = options->connect_attempts > 0 ? options->connect_attempts : 10;
     int pause = options->connect_backoff_ms > 0 ? options->connect_backoff_ms : 10;
 
     for (int i = 1;; i++) {
@@ -86,7 +96,7 @@ static pgq_status connect_patiently(pgq *q, const char *conninfo, const pgq_open
         if (PQstatus(q->conn) == CONNECTION_OK)
             return pgqi_error_clear(&q->error, PGQ_OK);
         pgqi_error_from_server(&q->error, q->conn, NULL);
-        if (i >= tries)
+        if (i >= tries || !worth_a_retry(conninfo))
             return q->error.status;
         PQfinish(q->conn);
         q->conn = NULL;

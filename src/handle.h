@@ -16,8 +16,8 @@ typedef char pgqi_schema[2 * PGQI_NAMESPACE_MAX + 3];
 struct pgq {
     PGconn *conn;
     int owned;
-    int in_handler;   /* a handler runs: its scope is open */
-    int fail_set;     /* it has called pgq_fail() */
+    int in_handler; /* a handler runs: its scope is open */
+    int fail_set;   /* it has called pgq_fail() */
     char fail_text[1024];
     char name_space[PGQI_NAMESPACE_MAX + 1];
     pgqi_schema schema;

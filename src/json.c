@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* JSON payloads as json-c objects. */
-#include <limits.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <pgq/json.h>
 #include <string.h>
 
@@ -20,7 +20,8 @@ pgq_status pgq_enqueue_json(pgq *q, const char *queue, struct json_object *value
     if (pgqi_read_options(&o, sizeof o, options, &q->error) != PGQ_OK)
         return q->error.status;
     o.kind = PGQ_JSON;
-    text = json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    text = json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+                                             &len);
     if (!text)
         return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     return pgq_enqueue(q, queue, text, len, &o, id);

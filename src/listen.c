@@ -65,8 +65,8 @@ static pgq_status announce(pgq *q, const char *queue)
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
     pgqi_add_bool(&p, q->doze.announced);
-    status = pgqi_call_outcome(q, "SELECT code, detail, producing, consuming, due_in_ms FROM %s.doze($1, $2)", &p,
-                               &res);
+    status = pgqi_call_outcome(q, "SELECT code, detail, producing, consuming, due_in_ms FROM %s.doze($1, $2)",
+                               &p, &res);
     if (status != PGQ_OK)
         return status;
     pgqi_doze_announced(&q->doze, (int)pgqi_field_int(res, 0, 2), (int)pgqi_field_int(res, 0, 3),
@@ -79,13 +79,10 @@ static pgq_status awake(pgq *q, const char *queue)
 {
     pgq_status status;
     pgqi_params p;
-    PGresult *res;
 
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
-    status = pgqi_call(q, "SELECT %s.awake($1)", &p, &res);
-    if (status == PGQ_OK)
-        PQclear(res);
+    status = pgqi_command(q, "SELECT %s.awake($1)", &p);
     pgqi_doze_awake(&q->doze);
     return status;
 }
@@ -172,11 +169,13 @@ pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler han
     if (!handler)
         return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
     if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE, "a handler is running on this handle: open another to listen");
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a handler is running on this handle: open another to listen");
     if (!q->owned)
         return pgqi_error_set(&q->error, PGQ_STATE, "listening needs a connection of its own: use pgq_open");
     if (pgqi_in_transaction(q))
-        return pgqi_error_set(&q->error, PGQ_STATE, "a transaction is open on the handle's own connection: end it");
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a transaction is open on the handle's own connection: end it");
     status = subscribe(q, queue);
     if (status != PGQ_OK)
         return status;

@@ -31,7 +31,7 @@ struct pgq_listener {
     size_t n;
     pgqi_element *queues; /* names, as array elements */
     stage stage;
-    int busy;    /* a query is under way */
+    int busy; /* a query is under way */
     int flushing;
     PGresult *answer; /* of the query under way, until its end has come */
     PostgresPollingStatusType connecting;
@@ -193,7 +193,8 @@ static pgq_status ask(pgq_listener *l, const char *function, const char *columns
     pgqi_add_array(&p, PGQI_TEXT, l->queues, l->n);
     if (with_announced)
         pgqi_add_bool(&p, l->d.announced);
-    snprintf(sql, sizeof sql, "SELECT %s FROM unnest($1) WITH ORDINALITY AS u (name, n), LATERAL %s.%s r ORDER BY u.n",
+    snprintf(sql, sizeof sql,
+             "SELECT %s FROM unnest($1) WITH ORDINALITY AS u (name, n), LATERAL %s.%s r ORDER BY u.n",
              columns, l->schema, function);
     sent = !p.failed && PQsendQueryParams(l->conn, sql, p.n, p.types, p.values, p.lengths, p.formats, 1);
     pgqi_params_free(&p);

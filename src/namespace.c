@@ -47,9 +47,10 @@ pgq_status pgq_install(pgq *q)
     if (status == PGQ_OK)
         status = pgq_installed_version(q, &version);
     if (status == PGQ_OK && version > pgqi_schema_version)
-        status = pgqi_error_set(&q->error, PGQ_VERSION,
-                                "namespace \"%s\" is of version %d, made by a newer pgq; this library knows %d",
-                                q->name_space, version, pgqi_schema_version);
+        status =
+            pgqi_error_set(&q->error, PGQ_VERSION,
+                           "namespace \"%s\" is of version %d, made by a newer pgq; this library knows %d",
+                           q->name_space, version, pgqi_schema_version);
     return status;
 }
 
@@ -98,22 +99,11 @@ pgq_status pgq_drop(pgq *q)
     return pgqi_script(q, sql);
 }
 
-/* A call that gives nothing. */
-static pgq_status command(pgq *q, const char *sql, const pgqi_params *p)
-{
-    PGresult *res;
-    pgq_status status = pgqi_call(q, sql, p, &res);
-
-    if (status == PGQ_OK)
-        PQclear(res);
-    return status;
-}
-
 pgq_status pgq_reset(pgq *q)
 {
     pgq_status status = pgqi_enter(q);
 
-    return status == PGQ_OK ? command(q, "SELECT %s.reset()", NULL) : status;
+    return status == PGQ_OK ? pgqi_command(q, "SELECT %s.reset()", NULL) : status;
 }
 
 pgq_status pgq_set_auto_create(pgq *q, int enabled)
@@ -125,7 +115,7 @@ pgq_status pgq_set_auto_create(pgq *q, int enabled)
         return status;
     pgqi_params_init(&p);
     pgqi_add_bool(&p, enabled);
-    return command(q, "SELECT %s.set_auto_create($1)", &p);
+    return pgqi_command(q, "SELECT %s.set_auto_create($1)", &p);
 }
 
 static pgq_status grant(pgq *q, const char *sql, const char *role)
@@ -139,7 +129,7 @@ static pgq_status grant(pgq *q, const char *sql, const char *role)
         return pgqi_error_set(&q->error, PGQ_INVALID, "a role's name must not be NULL or empty");
     pgqi_params_init(&p);
     pgqi_add_text(&p, role);
-    return command(q, sql, &p);
+    return pgqi_command(q, sql, &p);
 }
 
 pgq_status pgq_grant_producer(pgq *q, const char *role)

@@ -11,8 +11,8 @@ static const struct {
     Oid scalar;
     Oid array;
 } oids[] = {
-    [PGQI_INT2] = {21, 1005},         [PGQI_INT4] = {23, 1007},   [PGQI_INT8] = {20, 1016},
-    [PGQI_BOOL] = {16, 1000},         [PGQI_TEXT] = {25, 1009},   [PGQI_BYTEA] = {17, 1001},
+    [PGQI_INT2] = {21, 1005},          [PGQI_INT4] = {23, 1007}, [PGQI_INT8] = {20, 1016},
+    [PGQI_BOOL] = {16, 1000},          [PGQI_TEXT] = {25, 1009}, [PGQI_BYTEA] = {17, 1001},
     [PGQI_TIMESTAMPTZ] = {1184, 1185},
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Queues: create, delete, list. */
+#include "queue.h"
 #include "alloc.h"
 #include "error.h"
 #include "exec.h"
-#include "queue.h"
 #include "text.h"
 
 #include <pgq/queue.h>
@@ -30,16 +30,16 @@ pgq_status pgq_create_queue(pgq *q, const char *queue, const pgq_queue_options *
     pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
     pgq_status status = pgqi_enter_queue(q, queue);
     pgqi_params p;
-    PGresult *res;
 
     if (status == PGQ_OK)
         status = pgqi_read_options(&o, sizeof o, options, &q->error);
     if (status != PGQ_OK)
         return status;
     if (o.max_size < -1 || o.max_size > 1073741823)
-        return pgqi_error_set(&q->error, PGQ_INVALID,
-                              "max_size %lld is out of range: 0 to 1073741823 bytes, or -1 for no limit, is allowed",
-                              (long long)o.max_size);
+        return pgqi_error_set(
+            &q->error, PGQ_INVALID,
+            "max_size %lld is out of range: 0 to 1073741823 bytes, or -1 for no limit, is allowed",
+            (long long)o.max_size);
     if (o.error_limit < 0)
         return pgqi_error_set(&q->error, PGQ_INVALID,
                               "error_limit %d is out of range: 1 to 2147483647, or 0 for none, is allowed",
@@ -53,42 +53,30 @@ pgq_status pgq_create_queue(pgq *q, const char *queue, const pgq_queue_options *
     else
         pgqi_add_null(&p, PGQI_INT4);
     pgqi_add_bool(&p, o.if_not_exists);
-    status = pgqi_call_outcome(q, "SELECT * FROM %s._create_queue($1, $2, $3, $4, $5)", &p, &res);
-    if (status == PGQ_OK)
-        PQclear(res);
-    return status;
+    return pgqi_command_outcome(q, "SELECT * FROM %s._create_queue($1, $2, $3, $4, $5)", &p);
+}
+
+/* A call that takes a queue's name, and gives an outcome and nothing else. */
+static pgq_status by_name(pgq *q, const char *queue, const char *sql)
+{
+    pgq_status status = pgqi_enter_queue(q, queue);
+    pgqi_params p;
+
+    if (status != PGQ_OK)
+        return status;
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    return pgqi_command_outcome(q, sql, &p);
 }
 
 pgq_status pgq_delete_queue(pgq *q, const char *queue)
 {
-    pgq_status status = pgqi_enter_queue(q, queue);
-    pgqi_params p;
-    PGresult *res;
-
-    if (status != PGQ_OK)
-        return status;
-    pgqi_params_init(&p);
-    pgqi_add_text(&p, queue);
-    status = pgqi_call_outcome(q, "SELECT * FROM %s._delete_queue($1)", &p, &res);
-    if (status == PGQ_OK)
-        PQclear(res);
-    return status;
+    return by_name(q, queue, "SELECT * FROM %s._delete_queue($1)");
 }
 
 pgq_status pgqi_queue_exists(pgq *q, const char *queue)
 {
-    pgq_status status = pgqi_enter_queue(q, queue);
-    pgqi_params p;
-    PGresult *res;
-
-    if (status != PGQ_OK)
-        return status;
-    pgqi_params_init(&p);
-    pgqi_add_text(&p, queue);
-    status = pgqi_call_outcome(q, "SELECT code, detail FROM %s._channel_of($1)", &p, &res);
-    if (status == PGQ_OK)
-        PQclear(res);
-    return status;
+    return by_name(q, queue, "SELECT code, detail FROM %s._channel_of($1)");
 }
 
 pgq_status pgq_list_queues(pgq *q, pgq_queue_list **out)
@@ -103,9 +91,9 @@ pgq_status pgq_list_queues(pgq *q, pgq_queue_list **out)
     if (status == PGQ_OK && !out)
         status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     if (status == PGQ_OK)
-        status = pgqi_call(q,
-                           "SELECT name, max_size, priority, error_limit, created, modified FROM %s.list_queues()",
-                           NULL, &res);
+        status = pgqi_call(
+            q, "SELECT name, max_size, priority, error_limit, created, modified FROM %s.list_queues()", NULL,
+            &res);
     if (status != PGQ_OK)
         return status;
     list = pgqi_alloc(1, sizeof *list + (size_t)PQntuples(res) * sizeof *list->items);

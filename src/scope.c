@@ -93,13 +93,11 @@ static pgq_status end_transaction(pgq *q)
 {
     pgq_error kept = q->error;
     pgq_status status = PGQ_OK;
-    PGresult *res;
 
     if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q)) {
         /* A commit where that is possible: deaths that were counted must stay counted. */
-        status = pgqi_call(q, PQtransactionStatus(q->conn) == PQTRANS_INERROR ? "ROLLBACK" : "COMMIT", NULL, &res);
-        if (status == PGQ_OK)
-            PQclear(res);
+        status =
+            pgqi_command(q, PQtransactionStatus(q->conn) == PQTRANS_INERROR ? "ROLLBACK" : "COMMIT", NULL);
     }
     if (status == PGQ_OK)
         q->error = kept;
@@ -236,8 +234,8 @@ void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, voi
         explain(q, rc, settle->text, sizeof settle->text);
     settle->ended = PQtransactionStatus(q->conn) == PQTRANS_IDLE;
     if (settle->ended)
-        snprintf(settle->text, sizeof settle->text, "the handler ended the transaction that held message %lld",
-                 (long long)settle->id);
+        snprintf(settle->text, sizeof settle->text,
+                 "the handler ended the transaction that held message %lld", (long long)settle->id);
 }
 
 int pgq_fail(pgq *q, const char *format, ...)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker's insides: the coordinator (worker.c) listens, the threads (worker_thread.c) take and handle.
+/* A worker's insides: the coordinator (coordinator.c) listens, the threads (worker_thread.c) take and handle.
  *
  * The coordinator asks for a look by a new generation; a thread that has looked at every queue in
  * that generation and found nothing says so, and parks. A thread that finds something wakes one more. */
@@ -67,6 +67,7 @@ void pgqi_worker_event(pgq_worker *w, const pgq_event_info *info);
 
 /* One connection more is lost, or back: said when it is the first, or the last. */
 void pgqi_worker_down(pgq_worker *w, int thread, const char *text);
+/* thread -2: nothing is back, the worker ends. */
 void pgqi_worker_up(pgq_worker *w, int thread);
 
 /* Wakes the coordinator; from anywhere. */

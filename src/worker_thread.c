@@ -33,6 +33,7 @@ static int connect_thread(struct self *s)
     pgq_status status;
 
     o.name_space = s->w->name_space;
+    o.connect_attempts = 1;
     while (!atomic_load(&s->w->stop)) {
         status = pgq_open(s->w->conninfo, &o, &s->q);
         if (status == PGQ_OK) {
@@ -54,7 +55,7 @@ static int connect_thread(struct self *s)
         s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
     }
     if (down)
-        pgqi_worker_up(s->w, -1);
+        pgqi_worker_up(s->w, -2);
     return 0;
 }
 
@@ -67,7 +68,7 @@ static int reconnect_thread(struct self *s)
         back = pgq_reconnect(s->q) == PGQ_OK;
         s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
     }
-    pgqi_worker_up(s->w, back ? s->t->index : -1);
+    pgqi_worker_up(s->w, back ? s->t->index : -2);
     if (back)
         s->backoff_us = BACKOFF_FIRST_US;
     return back;
@@ -259,7 +260,8 @@ static int ended(pgq_worker *w)
 void *pgqi_worker_thread_main(void *arg)
 {
     pgqi_worker_thread *t = arg;
-    struct self s = {.t = t, .w = t->worker, .at = (size_t)t->index % t->worker->n, .backoff_us = BACKOFF_FIRST_US};
+    struct self s = {
+        .t = t, .w = t->worker, .at = (size_t)t->index % t->worker->n, .backoff_us = BACKOFF_FIRST_US};
 
     if (connect_thread(&s)) {
         begin_round(&s);

@@ -30,7 +30,8 @@ PGQ_EXPORT pgq_status pgq_peek(pgq *q, const char *queue, int max, pgq_messages 
  *
  *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
  *  Ownership: free *out with pgq_messages_free(); NULL unless OK. Since: 0.1. */
-PGQ_EXPORT pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int skip, pgq_messages **out);
+PGQ_EXPORT pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int skip,
+                               pgq_messages **out);
 
 /** Exact numbers, as of one statement. */
 typedef struct pgq_counts {
@@ -62,7 +63,8 @@ PGQ_EXPORT pgq_status pgq_cancel(pgq *q, int64_t id);
  *
  *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
  *  Ownership: none. Since: 0.1. */
-PGQ_EXPORT pgq_status pgq_requeue_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, int64_t *count);
+PGQ_EXPORT pgq_status pgq_requeue_dead(pgq *q, const char *queue, const int64_t *ids, size_t n,
+                                       int64_t *count);
 
 /** Deletes dead letters for good.
  *

@@ -62,12 +62,15 @@ PGQ_EXPORT pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler
 PGQ_EXPORT pgq_status pgq_pop(pgq *q, const char *queue, int max, pgq_messages **out);
 
 typedef struct pgq_listen_options {
-    size_t size;            /**< sizeof(pgq_listen_options) */
-    int poll_interval_ms;   /**< look at least that often, should a wake-up be lost; 0: 5000; -1: never */
-    int cancel_fd;          /**< end the wait with CANCELED when it can be read; -1: none. Not read from */
+    size_t size;          /**< sizeof(pgq_listen_options) */
+    int poll_interval_ms; /**< look at least that often, should a wake-up be lost; 0: 5000; -1: never */
+    int cancel_fd;        /**< end the wait with CANCELED when it can be read; -1: none. Not read from */
 } pgq_listen_options;
 
-#define PGQ_LISTEN_OPTIONS_INIT {sizeof(pgq_listen_options), 0, -1}
+#define PGQ_LISTEN_OPTIONS_INIT                                                                              \
+    {                                                                                                        \
+        sizeof(pgq_listen_options), 0, -1                                                                    \
+    }
 
 /** Waits for a message, and does what pgq_dequeue() does with it. It is woken by the commit that makes
  *  a message available; while it waits it runs no query but the slow poll.

@@ -13,16 +13,19 @@ extern "C" {
 
 /** How to send a message. INIT leaves all to the queue. */
 typedef struct pgq_enqueue_options {
-    size_t size;            /**< sizeof(pgq_enqueue_options) */
-    pgq_kind kind;          /**< PGQ_BINARY in INIT */
-    int32_t priority;       /**< 0 (first) to 2^31-1; -1: the queue's */
-    int64_t delay_ms;       /**< 0 to 9999999000 ms: not taken before that time from now */
-    int64_t ttl_ms;         /**< 1 to 9999999000 ms: not taken after that time; 0: for ever */
-    const char *headers;    /**< a JSON object in UTF-8; NULL: none */
-    int create_queue;       /**< 1: create the queue if it does not exist; 0: as the namespace is set */
+    size_t size;         /**< sizeof(pgq_enqueue_options) */
+    pgq_kind kind;       /**< PGQ_BINARY in INIT */
+    int32_t priority;    /**< 0 (first) to 2^31-1; -1: the queue's */
+    int64_t delay_ms;    /**< 0 to 9999999000 ms: not taken before that time from now */
+    int64_t ttl_ms;      /**< 1 to 9999999000 ms: not taken after that time; 0: for ever */
+    const char *headers; /**< a JSON object in UTF-8; NULL: none */
+    int create_queue;    /**< 1: create the queue if it does not exist; 0: as the namespace is set */
 } pgq_enqueue_options;
 
-#define PGQ_ENQUEUE_OPTIONS_INIT {sizeof(pgq_enqueue_options), PGQ_BINARY, -1, 0, 0, NULL, 0}
+#define PGQ_ENQUEUE_OPTIONS_INIT                                                                             \
+    {                                                                                                        \
+        sizeof(pgq_enqueue_options), PGQ_BINARY, -1, 0, 0, NULL, 0                                           \
+    }
 
 /** Sends a message. It is there for consumers when the transaction commits, and never if it rolls back.
  *

@@ -3,7 +3,7 @@
 #define PGQ_EXPORT_H
 
 #if defined(__GNUC__)
-#define PGQ_EXPORT __attribute__((visibility("default")))
+#define PGQ_EXPORT            __attribute__((visibility("default")))
 #define PGQ_PRINTF(fmt, args) __attribute__((__format__(__printf__, fmt, args)))
 #else
 #define PGQ_EXPORT

@@ -17,13 +17,17 @@ extern "C" {
 typedef struct pgq pgq;
 
 typedef struct pgq_open_options {
-    size_t size;             /**< sizeof(pgq_open_options) */
-    const char *name_space;  /**< a schema of 1 to 63 bytes; NULL: "mq" */
-    int connect_attempts;    /**< tries, at least 1; 0: 1. A second try is made only if the first could not connect */
-    int connect_backoff_ms;  /**< the pause after the first failed try, doubled each time up to 60 s; 0: 10 */
+    size_t size;            /**< sizeof(pgq_open_options) */
+    const char *name_space; /**< a schema of 1 to 63 bytes; NULL: "mq" */
+    int connect_attempts;   /**< tries while no server answers, at least 1; 0: 10. A server that refuses is
+                               asked once */
+    int connect_backoff_ms; /**< the pause after the first failed try, doubled each time up to 60 s; 0: 10 */
 } pgq_open_options;
 
-#define PGQ_OPEN_OPTIONS_INIT {sizeof(pgq_open_options), NULL, 0, 0}
+#define PGQ_OPEN_OPTIONS_INIT                                                                                \
+    {                                                                                                        \
+        sizeof(pgq_open_options), NULL, 0, 0                                                                 \
+    }
 
 /** Connects, and makes a handle that owns the connection.
  *

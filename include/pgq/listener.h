@@ -26,7 +26,10 @@ typedef struct pgq_listener_options {
     int poll_interval_ms;   /**< be READY at least that often, should a wake-up be lost; 0: 5000; -1: never */
 } pgq_listener_options;
 
-#define PGQ_LISTENER_OPTIONS_INIT {sizeof(pgq_listener_options), NULL, 0}
+#define PGQ_LISTENER_OPTIONS_INIT                                                                            \
+    {                                                                                                        \
+        sizeof(pgq_listener_options), NULL, 0                                                                \
+    }
 
 /** Begins to connect, and to watch queues.
  *

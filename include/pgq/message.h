@@ -16,10 +16,10 @@ extern "C" {
 typedef enum pgq_kind { PGQ_BINARY = 0, PGQ_TEXT = 1, PGQ_JSON = 2 } pgq_kind;
 
 typedef enum pgq_state {
-    PGQ_STATE_READY = 0,    /**< waits for a consumer */
-    PGQ_STATE_DELAYED = 1,  /**< waits for its time */
-    PGQ_STATE_IN_FLIGHT = 2,/**< a consumer has it */
-    PGQ_STATE_DEAD = 3      /**< a dead letter */
+    PGQ_STATE_READY = 0,     /**< waits for a consumer */
+    PGQ_STATE_DELAYED = 1,   /**< waits for its time */
+    PGQ_STATE_IN_FLIGHT = 2, /**< a consumer has it */
+    PGQ_STATE_DEAD = 3       /**< a dead letter */
 } pgq_state;
 
 /** A message. The library makes it; later versions may append members. Times are microseconds since
@@ -27,20 +27,20 @@ typedef enum pgq_state {
 typedef struct pgq_message {
     int64_t id;
     const char *queue;
-    const void *payload;    /**< never NULL; a zero byte follows it that does not count */
-    size_t payload_len;     /**< bytes */
+    const void *payload; /**< never NULL; a zero byte follows it that does not count */
+    size_t payload_len;  /**< bytes */
     pgq_kind kind;
     pgq_state state;
-    int32_t priority;       /**< lower first */
-    int32_t attempts;       /**< times it was handed out, this one included */
-    int32_t errors;         /**< attempts that failed */
+    int32_t priority; /**< lower first */
+    int32_t attempts; /**< times it was handed out, this one included */
+    int32_t errors;   /**< attempts that failed */
     const char *last_error;
-    const char *headers;    /**< a JSON object, as it was sent */
+    const char *headers; /**< a JSON object, as it was sent */
     int64_t sent;
-    int64_t due;            /**< when a delayed message becomes ready */
+    int64_t due; /**< when a delayed message becomes ready */
     int64_t first_received;
     int64_t expires;
-    int64_t died;           /**< when it became a dead letter */
+    int64_t died; /**< when it became a dead letter */
 } pgq_message;
 
 /** The messages that one call gave. */

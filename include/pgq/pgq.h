@@ -17,8 +17,8 @@
  *
  *  Statuses: `if (status < 0)` is an error; a positive one is a normal outcome, such as EMPTY. Details
  *  of the last failure stand on the handle.
- *  Option structs: start from their _INIT macro, whose first member is the struct's size. NULL is the default.
- *  Strings: UTF-8, ended by a zero byte, borrowed for the call. Any pointer that is not said to be
+ *  Option structs: start from their _INIT macro, whose first member is the struct's size. NULL is the
+ * default. Strings: UTF-8, ended by a zero byte, borrowed for the call. Any pointer that is not said to be
  *  allowed to be NULL must not be: the call says INVALID.
  *  Threads: a handle is used by one thread at a time. Nothing is global.
  *  The library never prints, exits, aborts, or touches signals.

@@ -16,14 +16,17 @@ extern "C" {
 #endif
 
 typedef struct pgq_queue_options {
-    size_t size;            /**< sizeof(pgq_queue_options) */
-    int64_t max_size;       /**< bytes of payload: 0 to 1073741823, or -1 for no limit; 65536 in INIT */
-    int32_t priority;       /**< of a message that has none of its own: 0 (first) to 2^31-1; 999 in INIT */
-    int32_t error_limit;    /**< errors after which a message is a dead letter; 0: none */
-    int if_not_exists;      /**< 1: an existing queue is a success, its attributes untouched */
+    size_t size;         /**< sizeof(pgq_queue_options) */
+    int64_t max_size;    /**< bytes of payload: 0 to 1073741823, or -1 for no limit; 65536 in INIT */
+    int32_t priority;    /**< of a message that has none of its own: 0 (first) to 2^31-1; 999 in INIT */
+    int32_t error_limit; /**< errors after which a message is a dead letter; 0: none */
+    int if_not_exists;   /**< 1: an existing queue is a success, its attributes untouched */
 } pgq_queue_options;
 
-#define PGQ_QUEUE_OPTIONS_INIT {sizeof(pgq_queue_options), 65536, 999, 0, 0}
+#define PGQ_QUEUE_OPTIONS_INIT                                                                               \
+    {                                                                                                        \
+        sizeof(pgq_queue_options), 65536, 999, 0, 0                                                          \
+    }
 
 /** Creates a queue.
  *
@@ -46,11 +49,11 @@ PGQ_EXPORT pgq_status pgq_delete_queue(pgq *q, const char *queue);
 /** One queue of a pgq_queue_list. */
 typedef struct pgq_queue_info {
     const char *name;
-    int64_t max_size;       /**< bytes; -1: no limit */
+    int64_t max_size; /**< bytes; -1: no limit */
     int32_t priority;
-    int32_t error_limit;    /**< 0: none */
-    int64_t created;        /**< microseconds since 1970-01-01 00:00 UTC */
-    int64_t modified;       /**< microseconds since 1970-01-01 00:00 UTC */
+    int32_t error_limit; /**< 0: none */
+    int64_t created;     /**< microseconds since 1970-01-01 00:00 UTC */
+    int64_t modified;    /**< microseconds since 1970-01-01 00:00 UTC */
 } pgq_queue_info;
 
 typedef struct pgq_queue_list pgq_queue_list;

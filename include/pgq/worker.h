@@ -18,27 +18,28 @@ typedef struct pgq_worker pgq_worker;
 
 /** What a worker tells its log function. */
 typedef enum pgq_event {
-    PGQ_EVENT_STARTED = 0,      /**< the worker is connected and looks for messages */
-    PGQ_EVENT_DONE = 1,         /**< a message was done and committed */
-    PGQ_EVENT_FAILED = 2,       /**< a handler failed; the error was counted, or will be by the next consumer */
+    PGQ_EVENT_STARTED = 0, /**< the worker is connected and looks for messages */
+    PGQ_EVENT_DONE = 1,    /**< a message was done and committed */
+    PGQ_EVENT_FAILED = 2,  /**< a handler failed; the error was counted, or will be by the next consumer */
     PGQ_EVENT_DISCONNECTED = 3, /**< the server is gone; said once until RECONNECTED */
     PGQ_EVENT_RECONNECTED = 4,
-    PGQ_EVENT_LONG_SCOPE = 5,   /**< a handler has held its transaction open for long; said once a message */
-    PGQ_EVENT_ERROR = 6,        /**< something else went wrong; it is tried again */
-    PGQ_EVENT_STOPPING = 7      /**< nothing new is taken any more */
+    PGQ_EVENT_LONG_SCOPE = 5, /**< a handler has held its transaction open for long; said once a message */
+    PGQ_EVENT_ERROR = 6,      /**< something else went wrong; it is tried again */
+    PGQ_EVENT_STOPPING = 7    /**< nothing new is taken any more */
 } pgq_event;
 
 typedef struct pgq_event_info {
     pgq_event event;
-    int thread;                 /**< from 0; -1: none */
-    const char *queue;          /**< NULL: none */
-    int64_t id;                 /**< the message's; 0: none */
-    int32_t attempt;            /**< of DONE, FAILED and LONG_SCOPE */
-    int64_t elapsed_us;         /**< microseconds that the handler has taken */
-    const char *text;           /**< what went wrong, in one line; "" */
+    int thread;         /**< from 0; -1: none */
+    const char *queue;  /**< NULL: none */
+    int64_t id;         /**< the message's; 0: none */
+    int32_t attempt;    /**< of DONE, FAILED and LONG_SCOPE */
+    int64_t elapsed_us; /**< microseconds that the handler has taken */
+    const char *text;   /**< what went wrong, in one line; "" */
 } pgq_event_info;
 
-/** Told of events, from any of the worker's threads, but never by two at once. info is valid during the call. */
+/** Told of events, from any of the worker's threads, but never by two at once. info is valid during the call.
+ */
 typedef void (*pgq_event_handler)(const pgq_event_info *info, void *arg);
 
 typedef struct pgq_worker_options {
@@ -53,7 +54,10 @@ typedef struct pgq_worker_options {
     void *event_arg;
 } pgq_worker_options;
 
-#define PGQ_WORKER_OPTIONS_INIT {sizeof(pgq_worker_options), NULL, 0, 0, 0, 0, 0, NULL, NULL}
+#define PGQ_WORKER_OPTIONS_INIT                                                                              \
+    {                                                                                                        \
+        sizeof(pgq_worker_options), NULL, 0, 0, 0, 0, 0, NULL, NULL                                          \
+    }
 
 /** Makes a worker; nothing connects yet.
  *
@@ -63,7 +67,8 @@ typedef struct pgq_worker_options {
  *  @return OK, INVALID, NO_MEMORY
  *
  *  Transaction: none. Blocking: never. Threads: any. Ownership: the caller frees *out. Since: 0.1. */
-PGQ_EXPORT pgq_status pgq_worker_new(const char *conninfo, const pgq_worker_options *options, pgq_worker **out);
+PGQ_EXPORT pgq_status pgq_worker_new(const char *conninfo, const pgq_worker_options *options,
+                                     pgq_worker **out);
 
 /** Adds a queue. Each thread takes from the queues in turn. Not while the worker runs.
  *
