@@ -5,18 +5,16 @@
 #include "error.h"
 #include "message.h"
 
-#include <limits.h>
-
 /* The report's columns, the position, and then those of PGQI_MESSAGE_COLUMNS. */
-enum { LOST = 3, EXHAUSTED, MICROS, DUE_IN_MS, DUE_MARK, POSITION, MESSAGE };
+enum { LOST = 3, EXHAUSTED, MICROS, DUE_IN_MS, DUE_MARK, MORE, POSITION, MESSAGE };
 
 const char pgqi_claim_sql[] =
-    "SELECT report, code, detail, lost, exhausted, micros, due_in_ms, due_mark, pos, id, priority, attempts,"
+    "SELECT report, code, detail, lost, exhausted, micros, due_in_ms, due_mark, more, pos, id, priority, "
+    "attempts,"
     " errors, kind, sent, NULL::timestamptz, first_received, expires, NULL::timestamptz, headers, last_error,"
     " payload, NULL::text FROM %s._claim($1, $2, $3, $4, $5, $6, $7)";
 
-void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int promote,
-                     int alone)
+void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int alone)
 {
     c->queue = queue;
     pgqi_cursor_plan(q->cursors, queue, sweep, pgqi_now_us(), &c->plan);
@@ -26,7 +24,7 @@ void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remo
     pgqi_add_bool(&c->params, remove);
     pgqi_add_int4s(&c->params, c->plan.priority, (size_t)c->plan.n);
     pgqi_add_int8s(&c->params, c->plan.position, (size_t)c->plan.n);
-    if (promote && c->plan.promote)
+    if (c->plan.check_due || c->plan.promote)
         pgqi_add_timestamptz(&c->params, c->plan.due_from);
     else
         pgqi_add_null(&c->params, PGQI_TIMESTAMPTZ);
@@ -38,7 +36,7 @@ void pgqi_claim_free(pgqi_claim *c)
     pgqi_params_free(&c->params);
 }
 
-static void report(pgqi_claim *c, pgq *q, const PGresult *res, int last, int *lost, int *due_in_ms)
+static void read_report(pgqi_claim *c, pgq *q, const PGresult *res, int last, pgqi_report *report)
 {
     pgqi_found found = {0, 0, last, pgqi_field_int(res, last, EXHAUSTED), pgqi_field_int(res, last, MICROS)};
     int64_t due = PQgetisnull(res, last, DUE_IN_MS) ? -1 : pgqi_field_int(res, last, DUE_IN_MS);
@@ -48,30 +46,29 @@ static void report(pgqi_claim *c, pgq *q, const PGresult *res, int last, int *lo
         found.priority = (int32_t)pgqi_field_int(res, last - 1, MESSAGE + 1);
     }
     pgqi_cursor_found(q->cursors, c->queue, &c->plan, &found, pgqi_now_us());
-    if (!PQgetisnull(res, last, DUE_IN_MS) || !PQgetisnull(res, last, DUE_MARK))
-        pgqi_cursor_promoted(q->cursors, c->queue, &c->plan, due,
-                             PQgetisnull(res, last, DUE_MARK) ? INT64_MIN
-                                                              : pgqi_field_int(res, last, DUE_MARK),
-                             pgqi_now_us());
-    *lost = (int)pgqi_field_int(res, last, LOST);
-    *due_in_ms = due > INT_MAX ? INT_MAX : (int)due;
+    if (c->plan.check_due || c->plan.promote)
+        pgqi_cursor_due(q->cursors, c->queue, due,
+                        PQgetisnull(res, last, DUE_MARK) ? INT64_MIN : pgqi_field_int(res, last, DUE_MARK),
+                        pgqi_now_us());
+    report->lost = (int)pgqi_field_int(res, last, LOST);
+    report->due = due == 0;
+    report->more = (int)pgqi_field_int(res, last, MORE);
 }
 
-pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost,
-                           int *due_in_ms)
+pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, pgqi_report *report)
 {
+    static const pgqi_report nothing = {0, 0, 0};
     int last = PQntuples(res) - 1;
     pgq_status status;
 
     *out = NULL;
-    *lost = 0;
-    *due_in_ms = -1;
+    *report = nothing;
     if (last < 0) {
         status = pgqi_error_set(&q->error, PGQ_VERSION, "the namespace's claim gave no report");
     } else if (!PQgetisnull(res, last, 1)) {
         status = pgqi_error_from_code(&q->error, PQgetvalue(res, last, 1), PQgetvalue(res, last, 2));
     } else {
-        report(c, q, res, last, lost, due_in_ms);
+        read_report(c, q, res, last, report);
         if (last > 0)
             return pgqi_messages_make(q, c->queue, res, MESSAGE, last, out);
         status = pgqi_error_clear(&q->error, PGQ_EMPTY);

@@ -17,13 +17,18 @@ typedef struct pgqi_claim {
 
 extern const char pgqi_claim_sql[];
 
-/* promote: within the claim, where that is called for. alone, remove: see sql/functions/claim.sql. */
-void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int promote,
-                     int alone);
+/* alone, remove: see sql/functions/claim.sql. */
+void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int alone);
 void pgqi_claim_free(pgqi_claim *c);
 
-/* Takes res over. OK with messages, EMPTY, or the outcome's error; lost and due_in_ms as in pgqi_take. */
-pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, int *lost,
-                           int *due_in_ms);
+/* What a claim says beside its messages. */
+typedef struct pgqi_report {
+    int lost; /* messages whose consumer had died: they were counted, and are elsewhere now */
+    int due;  /* something is due that has not been made ready */
+    int more; /* another message stands behind */
+} pgqi_report;
+
+/* Takes res over. OK with messages, EMPTY, or the outcome's error. */
+pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, pgqi_report *report);
 
 #endif

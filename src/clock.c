@@ -20,6 +20,6 @@ int pgqi_until_ms(int64_t when_us, int64_t now_us)
         return -1;
     if (when_us <= now_us)
         return 0;
-    ms = (when_us - now_us + 999) / 1000;
+    ms = (when_us - now_us - 1) / 1000 + 1;
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }

@@ -13,7 +13,7 @@ static const int64_t grace_us = 100000;
 static const int64_t sweep_share = 50;
 static const int64_t sweep_least_us = 5000;
 /* How often a claim looks for what has fallen due, when nothing is known to. */
-static const int64_t promote_every_us = 20000;
+static const int64_t check_due_every_us = 20000;
 
 struct spot {
     int32_t priority;
@@ -28,7 +28,8 @@ struct cursor {
     int n;
     struct spot spots[PGQI_CURSOR_PRIORITIES]; /* by priority */
     int64_t sweep_us;                          /* the next one is due */
-    int64_t promote_us;
+    int64_t check_due_us;
+    int due; /* something is due */
     int64_t due_from;
 };
 
@@ -106,7 +107,8 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
     struct cursor *c;
 
     plan->n = 0;
-    plan->promote = 1;
+    plan->check_due = 1;
+    plan->promote = 0;
     plan->due_from = INT64_MIN;
     pthread_mutex_lock(&cursors->lock);
     c = find(cursors, queue);
@@ -116,11 +118,15 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
             plan->priority[i] = c->spots[i].priority;
             plan->position[i] = c->spots[i].from;
         }
-        plan->promote = now_us >= c->promote_us;
+        plan->check_due = now_us >= c->check_due_us;
         plan->due_from = c->due_from;
     } else if (c) {
         /* Until its cost is known: one thread sweeps at a time. */
         c->sweep_us = now_us + sweep_least_us;
+    }
+    if (c) {
+        plan->promote = c->due;
+        c->due = 0;
     }
     pthread_mutex_unlock(&cursors->lock);
 }
@@ -179,17 +185,18 @@ void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan
     pthread_mutex_unlock(&cursors->lock);
 }
 
-void pgqi_cursor_promoted(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan, int64_t due_in_ms,
-                          int64_t due_mark, int64_t now_us)
+void pgqi_cursor_due(pgqi_cursors *cursors, const char *queue, int64_t due_in_ms, int64_t due_mark,
+                     int64_t now_us)
 {
     struct cursor *c;
 
     pthread_mutex_lock(&cursors->lock);
     c = find(cursors, queue);
-    if (c && plan->promote) {
-        c->promote_us = now_us + promote_every_us;
-        if (due_in_ms >= 0 && due_in_ms * 1000 < promote_every_us)
-            c->promote_us = now_us + due_in_ms * 1000;
+    if (c) {
+        c->due |= due_in_ms == 0;
+        c->check_due_us = now_us + check_due_every_us;
+        if (due_in_ms > 0 && due_in_ms * 1000 < check_due_every_us)
+            c->check_due_us = now_us + due_in_ms * 1000;
         if (due_mark > c->due_from)
             c->due_from = due_mark;
     }

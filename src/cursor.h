@@ -15,7 +15,8 @@ typedef struct pgqi_plan {
     int n; /* priorities with a cursor; 0: a sweep */
     int32_t priority[PGQI_CURSOR_PRIORITIES];
     int64_t position[PGQI_CURSOR_PRIORITIES];
-    int promote;      /* look for what has fallen due, too */
+    int check_due;    /* look at what falls due, too */
+    int promote;      /* something is due: make it ready */
     int64_t due_from; /* the server's time, INT64_MIN: from the start */
 } pgqi_plan;
 
@@ -36,8 +37,9 @@ void pgqi_cursors_release(pgqi_cursors *cursors);
 void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64_t now_us, pgqi_plan *plan);
 void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan,
                        const pgqi_found *found, int64_t now_us);
-/* due_in_ms: -1 if nothing is delayed. due_mark: the server's time, INT64_MIN if unknown. */
-void pgqi_cursor_promoted(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan, int64_t due_in_ms,
-                          int64_t due_mark, int64_t now_us);
+/* due_in_ms: -1 if nothing is delayed, 0 if something is due. due_mark: what is due before that server time
+ * has been made ready; INT64_MIN if that is not known. */
+void pgqi_cursor_due(pgqi_cursors *cursors, const char *queue, int64_t due_in_ms, int64_t due_mark,
+                     int64_t now_us);
 
 #endif

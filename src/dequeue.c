@@ -19,17 +19,16 @@ static pgq_status claim_once(pgq *q, const char *queue, int max, int remove, int
     pgq_status status;
     pgqi_claim c;
     PGresult *res;
-    int lost = 0;
-    int due;
+    pgqi_report report = {0, 0, 0};
 
     do {
-        pgqi_claim_init(&c, q, queue, max, remove, sweep, 1, alone);
+        pgqi_claim_init(&c, q, queue, max, remove, sweep, alone);
         *swept = c.plan.n == 0;
         status = pgqi_call(q, pgqi_claim_sql, &c.params, &res);
         if (status == PGQ_OK)
-            status = pgqi_claim_read(&c, q, res, out, &lost, &due);
+            status = pgqi_claim_read(&c, q, res, out, &report);
         pgqi_claim_free(&c);
-    } while (status == PGQ_EMPTY && alone && lost > 0);
+    } while (status == PGQ_EMPTY && alone && report.lost > 0);
     return status;
 }
 
@@ -115,8 +114,8 @@ pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg
     if (pgqi_in_transaction(q))
         return pgqi_error_set(&q->error, PGQ_STATE,
                               "a transaction is open on the handle's own connection: end it");
-    status = pgqi_scope_once(q, queue, 0, NULL, handler, arg);
-    return status == PGQ_EMPTY ? pgqi_scope_once(q, queue, 1, NULL, handler, arg) : status;
+    status = pgqi_scope_once(q, queue, 0, 0, NULL, handler, arg);
+    return status == PGQ_EMPTY ? pgqi_scope_once(q, queue, 1, 0, NULL, handler, arg) : status;
 }
 
 pgq_status pgq_pop(pgq *q, const char *queue, int max, pgq_messages **out)

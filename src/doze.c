@@ -80,17 +80,19 @@ void pgqi_doze_announced(pgqi_doze *d, int producing, int consuming, int64_t due
     d->act = PGQI_LOOK;
 }
 
-void pgqi_doze_awake(pgqi_doze *d)
+void pgqi_doze_left(pgqi_doze *d)
 {
     d->announced = 0;
     d->clear = 0;
+    d->leave = 0;
     d->act = PGQI_LOOK;
 }
 
 void pgqi_doze_rung(pgqi_doze *d)
 {
     d->lingering = LINGER_STEPS;
-    d->act = d->announced ? PGQI_AWAKE : PGQI_LOOK;
+    d->leave = d->announced;
+    d->act = PGQI_LOOK;
 }
 
 void pgqi_doze_late(pgqi_doze *d)

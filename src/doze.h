@@ -18,6 +18,7 @@ typedef struct pgqi_doze {
     pgqi_act act;     /* what to do now */
     int64_t until_us; /* of SLEEP; INT64_MAX: for ever */
     int thorough;
+    int leave;            /* of LOOK: take the announcement back at the same time, and say so by _left() */
     int announced;        /* our sleep is announced */
     int clear;            /* nobody is in flight who has not seen that */
     int lingering;        /* steps of lingering left */
@@ -33,8 +34,8 @@ void pgqi_doze_init(pgqi_doze *d, int poll_ms);
 void pgqi_doze_found(pgqi_doze *d);                 /* LOOK: something was taken */
 void pgqi_doze_empty(pgqi_doze *d, int64_t now_us); /* LOOK: nothing was left */
 void pgqi_doze_announced(pgqi_doze *d, int producing, int consuming, int64_t due_in_ms, int64_t now_us);
-void pgqi_doze_awake(pgqi_doze *d); /* AWAKE is done */
-void pgqi_doze_rung(pgqi_doze *d);  /* SLEEP: the bell rang */
-void pgqi_doze_late(pgqi_doze *d);  /* SLEEP: the time is up */
+void pgqi_doze_left(pgqi_doze *d); /* AWAKE is done, or was sent with a LOOK */
+void pgqi_doze_rung(pgqi_doze *d); /* SLEEP: the bell rang */
+void pgqi_doze_late(pgqi_doze *d); /* SLEEP: the time is up */
 
 #endif

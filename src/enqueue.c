@@ -82,6 +82,20 @@ struct batch {
 
 enum { BATCH_ARRAYS = 6, BATCH_NUMBERS = 2 + 4 + 8 + 8 };
 
+static int alloc_batch(struct batch *b, size_t n)
+{
+    b->payloads = pgqi_alloc(n * BATCH_ARRAYS, sizeof *b->payloads);
+    b->numbers = pgqi_alloc(n, BATCH_NUMBERS);
+    if (!b->payloads || !b->numbers)
+        return 0;
+    b->kinds = b->payloads + n;
+    b->priorities = b->kinds + n;
+    b->delays = b->priorities + n;
+    b->ttls = b->delays + n;
+    b->headers = b->ttls + n;
+    return 1;
+}
+
 static void number(pgqi_element *e, unsigned char **at, int64_t value, int bytes, int is_null)
 {
     if (is_null)
@@ -149,7 +163,7 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
                             int create_queue, int64_t *ids)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
-    struct batch b;
+    struct batch b = {0};
     PGresult *res = NULL;
 
     if (status != PGQ_OK)
@@ -157,19 +171,11 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     if ((!messages && n) || n > MANY_MAX)
         return pgqi_error_set(&q->error, PGQ_INVALID, "messages must not be NULL, and n at most %d",
                               MANY_MAX);
-    b.payloads = pgqi_alloc(n * BATCH_ARRAYS, sizeof *b.payloads);
-    b.numbers = pgqi_alloc(n, BATCH_NUMBERS);
-    if (!b.payloads || !b.numbers)
-        status = pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
-    else {
-        b.kinds = b.payloads + n;
-        b.priorities = b.kinds + n;
-        b.delays = b.priorities + n;
-        b.ttls = b.delays + n;
-        b.headers = b.ttls + n;
-        status = fill_batch(q, &b, messages, n);
-    }
-    if (status == PGQ_OK && n)
+    if (n == 0)
+        return PGQ_OK;
+    status = alloc_batch(&b, n) ? fill_batch(q, &b, messages, n)
+                                : pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    if (status == PGQ_OK)
         status = send_batch(q, queue, &b, n, create_queue, &res);
     for (size_t i = 0; ids && res && i < n; i++)
         ids[i] = pgqi_field_int(res, (int)i, 2);

@@ -8,7 +8,7 @@
 #include "handle.h"
 #include "params.h"
 
-enum { PGQI_MAX_STATEMENTS = 8 };
+enum { PGQI_MAX_STATEMENTS = 9 };
 
 /* Connects, or with async begins to: in UTF-8, and with no notices on stderr. NULL if memory ran out. */
 PGconn *pgqi_connect(const char *conninfo, int async);

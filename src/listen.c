@@ -83,7 +83,7 @@ static pgq_status awake(pgq *q, const char *queue)
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
     status = pgqi_command(q, "SELECT %s.awake($1)", &p);
-    pgqi_doze_awake(&q->doze);
+    pgqi_doze_left(&q->doze);
     return status;
 }
 
@@ -127,12 +127,16 @@ static pgq_status wait_and_handle(pgq *q, const char *queue, int64_t deadline, p
                                   int cancel_fd)
 {
     pgq_status status;
+    int leave;
 
     for (;;) {
         switch (q->doze.act) {
         case PGQI_LOOK:
             drain_notifications(q);
-            status = pgqi_scope_once(q, queue, q->doze.thorough, found, handler, arg);
+            leave = q->doze.leave;
+            if (leave)
+                pgqi_doze_left(&q->doze);
+            status = pgqi_scope_once(q, queue, q->doze.thorough, leave, found, handler, arg);
             if (status != PGQ_EMPTY)
                 return status;
             if (deadline == 0)

@@ -241,6 +241,11 @@ static void announced(pgq_listener *l, const PGresult *res)
     pgqi_doze_announced(&l->d, producing, consuming, due, pgqi_now_us());
 }
 
+static int asked_for_outcomes(const pgq_listener *l)
+{
+    return l->stage == ASKING_CHANNELS || (l->stage == DOZING && l->d.act == PGQI_ANNOUNCE);
+}
+
 /* The answer to what was sent in this stage. */
 static pgq_status answered(pgq_listener *l, const PGresult *res)
 {
@@ -250,7 +255,7 @@ static pgq_status answered(pgq_listener *l, const PGresult *res)
         pgqi_error_from_server(&l->error, l->conn, res);
         return failed(l);
     }
-    for (int i = 0; status == PGRES_TUPLES_OK && l->d.act != PGQI_AWAKE && i < PQntuples(res); i++)
+    for (int i = 0; asked_for_outcomes(l) && i < PQntuples(res); i++)
         if (!PQgetisnull(res, i, 0)) {
             pgqi_error_from_code(&l->error, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
             return failed(l);
@@ -260,10 +265,10 @@ static pgq_status answered(pgq_listener *l, const PGresult *res)
     if (l->stage == SUBSCRIBING) {
         l->stage = DOZING;
         l->backoff_us = BACKOFF_FIRST_US;
-    } else if (l->d.act == PGQI_ANNOUNCE) {
+    } else if (l->stage == DOZING && l->d.act == PGQI_ANNOUNCE) {
         announced(l, res);
-    } else {
-        pgqi_doze_awake(&l->d);
+    } else if (l->stage == DOZING && l->d.act == PGQI_AWAKE) {
+        pgqi_doze_left(&l->d);
     }
     return PGQ_OK;
 }
@@ -312,6 +317,12 @@ static pgq_status doze(pgq_listener *l)
     switch (l->d.act) {
     case PGQI_LOOK:
         rung(l); /* what has rung before the look is answered by it */
+        if (l->d.leave) {
+            if (ask(l, "awake(u.name)", "1", 0) != PGQ_OK)
+                return l->error.status;
+            l->flushing = PQflush(l->conn);
+            pgqi_doze_left(&l->d);
+        }
         l->stage = LOOKING;
         return PGQ_READY;
     case PGQI_ANNOUNCE:

@@ -7,18 +7,17 @@
 #include "exec.h"
 #include "text.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* One round trip: at most four statements that settle, one that promotes, and three that take. */
+/* One round trip: at most four statements that settle, two before the scope, and three that open it. */
 struct turn {
     pgqi_statement s[PGQI_MAX_STATEMENTS];
     int n;
     int commit, promote, claim, savepoint; /* where those stand in s; -1: not sent */
     pgqi_params settle_params;
-    pgqi_params promote_params;
+    pgqi_params queue_params;
     pgqi_claim c;
 };
 
@@ -63,16 +62,16 @@ static void add_settle(struct turn *t, const pgqi_settle *settle)
 
 static void add_take(struct turn *t, pgq *q, pgqi_take *take)
 {
-    /* What falls due is made ready in a transaction of its own: this one may stay open for long. */
-    pgqi_claim_init(&t->c, q, take->queue, 1, 0, take->sweep, 0, 1);
+    pgqi_claim_init(&t->c, q, take->queue, 1, 0, take->sweep, 1);
     take->swept = t->c.plan.n == 0;
-    if (t->c.plan.promote) {
-        pgqi_params_init(&t->promote_params);
-        pgqi_add_text(&t->promote_params, take->queue);
-        pgqi_add_timestamptz(&t->promote_params, t->c.plan.due_from);
+    pgqi_params_init(&t->queue_params);
+    pgqi_add_text(&t->queue_params, take->queue);
+    if (take->awake)
+        add(t, "SELECT %s.awake($1)", &t->queue_params, 1);
+    /* What is due is made ready in a transaction of its own: the scope may stay open for long. */
+    if (t->c.plan.promote)
         t->promote =
-            add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, $2)", &t->promote_params, 1);
-    }
+            add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, '-infinity')", &t->queue_params, 1);
     add(t, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL, 0);
     t->claim = add(t, pgqi_claim_sql, &t->c.params, 0);
     t->savepoint = add(t, "SAVEPOINT pgq_scope", NULL, 1);
@@ -130,28 +129,25 @@ static void settle_failed(pgq *q, pgqi_settle *settle)
     q->error.status = settle->status;
 }
 
-static void read_promoted(const PGresult *res, struct turn *t, pgq *q, pgqi_take *take)
+static void read_promoted(const PGresult *res, pgq *q, const pgqi_take *take)
 {
-    int64_t due;
-
-    if (!succeeded(res, PGRES_TUPLES_OK) || PQntuples(res) != 1)
-        return;
-    due = PQgetisnull(res, 0, 0) ? -1 : pgqi_field_int(res, 0, 0);
-    take->due_in_ms = due > INT_MAX ? INT_MAX : (int)due;
-    pgqi_cursor_promoted(q->cursors, take->queue, &t->c.plan, due,
-                         PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), pgqi_now_us());
+    if (succeeded(res, PGRES_TUPLES_OK) && PQntuples(res) == 1)
+        pgqi_cursor_due(q->cursors, take->queue, PQgetisnull(res, 0, 0) ? -1 : pgqi_field_int(res, 0, 0),
+                        PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), pgqi_now_us());
 }
 
 static void read_take(struct turn *t, pgq *q, pgqi_take *take)
 {
     PGresult *res = t->s[t->claim].res;
-    int due;
+    pgqi_report report;
 
     if (t->promote >= 0)
-        read_promoted(t->s[t->promote].res, t, q, take);
+        read_promoted(t->s[t->promote].res, q, take);
     if (succeeded(res, PGRES_TUPLES_OK) && succeeded(t->s[t->savepoint].res, PGRES_COMMAND_OK)) {
         t->s[t->claim].res = NULL;
-        take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &take->lost, &due);
+        take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &report);
+        take->again = report.lost > 0 || report.due;
+        take->more = report.more;
     } else {
         take->status = q->error.status;
     }
@@ -172,8 +168,7 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
         add_settle(&t, settle);
     if (take) {
         take->messages = NULL;
-        take->lost = 0;
-        take->due_in_ms = -1;
+        take->again = 0;
         add_take(&t, q, take);
     }
     if (t.n)
@@ -188,7 +183,7 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
     } else if (take) {
         /* Its transaction, if it came to one, has been ended: the caller looks again. */
         take->status = PQstatus(q->conn) == CONNECTION_OK ? PGQ_EMPTY : PGQ_CONNECTION;
-        take->lost = 1;
+        take->again = 1;
     }
     pgqi_clear(t.s, t.n);
     if (settle)
@@ -255,13 +250,14 @@ static void look(pgq *q, pgqi_take *take)
 {
     do {
         pgqi_scope_turn(q, NULL, take);
-    } while (take->status == PGQ_EMPTY && take->lost > 0);
+        take->awake = 0;
+    } while (take->status == PGQ_EMPTY && take->again);
 }
 
-pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, void (*found)(pgq *q), pgq_handler handler,
-                           void *arg)
+pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, int awake, void (*found)(pgq *q),
+                           pgq_handler handler, void *arg)
 {
-    pgqi_take take = {.queue = queue, .sweep = sweep};
+    pgqi_take take = {.queue = queue, .sweep = sweep, .awake = awake};
     pgqi_settle settle;
 
     look(q, &take);

@@ -22,9 +22,10 @@ typedef struct pgqi_take {
     const char *queue;
     int sweep;              /* look from the very start */
     pgq_status status;      /* out: OK, EMPTY, or why not */
-    int lost;               /* out: messages whose consumer had died, counted: look again */
+    int awake;              /* take back the announcement of a sleep, too */
+    int again;              /* out: of EMPTY: there is a reason to look again at once */
+    int more;               /* out: of OK: another message stands behind */
     int swept;              /* out: it was a sweep */
-    int due_in_ms;          /* out: when the next falls due; -1: nothing, or not looked */
     pgq_messages *messages; /* out: one, or NULL; the caller's to free */
 } pgqi_take;
 
@@ -34,8 +35,9 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take);
 /* Runs the handler and fills in what is to be settled. */
 void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle);
 
-/* Takes one message and handles it, or EMPTY. found, unless NULL, is called before the handler. */
-pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, void (*found)(pgq *q), pgq_handler handler,
-                           void *arg);
+/* Takes one message and handles it, or EMPTY. sweep, awake: as in pgqi_take. found, unless NULL, is called
+ * before the handler. */
+pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, int awake, void (*found)(pgq *q),
+                           pgq_handler handler, void *arg);
 
 #endif

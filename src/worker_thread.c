@@ -128,13 +128,13 @@ static void park(struct self *s, int looked)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* A message was taken: there may be more, for one more thread. */
-static void took(struct self *s, const pgq_message *m)
+/* A message was taken. If there is more, or other queues were not looked at, one more thread may go on. */
+static void took(struct self *s, const pgq_message *m, int more)
 {
     pgq_worker *w = s->w;
 
     pthread_mutex_lock(&w->lock);
-    if (w->parked > w->tickets) {
+    if ((more || w->n > 1) && w->parked > w->tickets) {
         w->tickets++;
         pthread_cond_signal(&w->cond);
     }
@@ -150,13 +150,13 @@ static void took(struct self *s, const pgq_message *m)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void handle(struct self *s, pgq_messages *messages)
+static void handle(struct self *s, pgq_messages *messages, int more)
 {
     const pgq_message *m = pgq_messages_get(messages, 0);
     const pgqi_worker_queue *queue = &s->w->queues[s->at];
     int64_t began = pgqi_now_us();
 
-    took(s, m);
+    took(s, m, more);
     pgqi_scope_run(s->q, m, queue->handler, queue->arg, &s->settle);
     pthread_mutex_lock(&s->w->lock);
     s->t->since_us = 0;
@@ -228,7 +228,7 @@ static int turn(struct self *s)
     }
     if (take.status == PGQ_OK) {
         s->backoff_us = BACKOFF_FIRST_US;
-        handle(s, take.messages);
+        handle(s, take.messages, take.more);
         s->at = (s->at + 1) % s->w->n;
         begin_round(s);
         return 1;
@@ -237,7 +237,7 @@ static int turn(struct self *s)
     if (take.status != PGQ_EMPTY)
         return trouble(s, take.status);
     s->backoff_us = BACKOFF_FIRST_US;
-    if (take.lost)
+    if (take.again)
         return 1;
     s->at = (s->at + 1) % s->w->n;
     if (++s->tried == s->w->n) {

@@ -108,7 +108,7 @@ END $$;
 -- Takes back a message that nobody has taken: true if it was deleted, false if it is unknown or in flight.
 CREATE OR REPLACE FUNCTION mq.cancel(message_id bigint) RETURNS boolean
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     held xid;
 BEGIN

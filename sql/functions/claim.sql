@@ -117,20 +117,22 @@ END $$;
 --
 -- cursor_priority, cursor_position: parallel arrays, sorted by priority; for each priority the
 --   position from which to look. Empty: from the very start, which is a sweep.
--- due_from: first make ready what is due from that time on, at most max_count; NULL: do not look.
+-- due_from: first make ready what is due from that time on, at most max_count, or, in a scope of its own
+--   (alone, and not remove), only tell when something falls due; NULL: neither.
 -- alone: the transaction holds nothing else, and the caller commits at once when it gets nothing.
 --   A lost message then ends the claim, so that its count is committed before anything else can
 --   go wrong. Otherwise the claim goes on behind it.
 --
 -- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
 -- messages were found whose consumer had died, and counted; exhausted the position up to which
--- nothing is left, or NULL; micros the time it took; due_in_ms and due_mark are _promote's.
+-- nothing is left, or NULL; micros the time it took; due_in_ms and due_mark are _promote's; more, in
+-- a scope of its own: another message stands behind, if nobody has taken it.
 CREATE OR REPLACE FUNCTION mq._claim(
     queue text, max_count integer, remove boolean, cursor_priority integer[], cursor_position bigint[],
     due_from timestamptz, alone boolean
 ) RETURNS TABLE (
     report boolean, code text, detail text, lost integer, exhausted bigint, micros integer,
-    due_in_ms bigint, due_mark timestamptz,
+    due_in_ms bigint, due_mark timestamptz, more boolean,
     id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
     sent timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
     payload bytea
@@ -166,7 +168,10 @@ BEGIN
     END IF;
     -- Before the first row is locked: a sleeper that finds this key free finds the rows free too.
     PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
-    IF due_from IS NOT NULL THEN
+    IF due_from IS NOT NULL AND alone AND NOT remove THEN
+        -- This transaction may stay open for long: what it made ready would be hidden as long.
+        due_in_ms := mq._due_in_ms(q.id, due_from);
+    ELSIF due_from IS NOT NULL THEN
         due := mq._promote(q.id, due_from, max_count);
         due_in_ms := due.due_in_ms;
         due_mark := due.due_mark;
@@ -245,6 +250,11 @@ BEGIN
     lost := cardinality(died);
     IF all_seen THEN
         SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END INTO exhausted FROM mq.position p;
+    END IF;
+    IF alone AND NOT remove AND taken = max_count THEN
+        SELECT true INTO more FROM mq.message m
+        WHERE m.queue_id = q.id AND m.state = 0 AND (m.priority, m.position) >= (at_priority, at_position)
+        ORDER BY m.priority, m.position LIMIT 1;
     END IF;
     micros := extract(epoch FROM clock_timestamp() - began) * 1000000;
     RETURN NEXT;

@@ -51,7 +51,7 @@ SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 BEGIN
     PERFORM FROM mq.message m
-    WHERE m.id = message_id AND m.attempts = attempt - 1 AND m.state = 0
+    WHERE m.id = message_id AND m.attempts = attempt - 1
     FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NULL;
