@@ -10,6 +10,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+/* How long a thread may be at what it found before an idle one looks for more. */
+static const int64_t look_on_us = 2000;
+
 static void say(pgq_worker *w, pgq_event event, const char *text)
 {
     pgq_event_info info = {.event = event, .thread = -1, .text = text};
@@ -157,25 +160,33 @@ static int finished(pgq_worker *w)
     return yes;
 }
 
-/* Until the look has found nothing more; then whether all the threads are idle. */
+/* Until a look has found nothing more; then whether all the threads are idle. A thread that found
+ * something may be at it for long: then an idle one looks on in its place. */
 static int await_empty(pgq_worker *w, pgq_listener *l)
 {
-    int told = 0;
+    int64_t took_us = 0;
 
     for (;;) {
-        int empty, took, idle;
+        int64_t now = pgqi_now_us();
+        int empty, took, parked;
 
         pthread_mutex_lock(&w->lock);
         empty = w->empty == w->generation;
         took = w->took;
-        idle = w->parked == w->options.threads;
+        parked = w->parked;
         pthread_mutex_unlock(&w->lock);
-        if (took && !told)
-            pgq_listener_busy(l);
-        told |= took;
         if (empty || finished(w))
-            return idle;
-        wait_for(w, NULL, -1);
+            return parked == w->options.threads;
+        if (took && !took_us) {
+            pgq_listener_busy(l);
+            took_us = now;
+        }
+        if (took_us && parked > 0 && now - took_us >= look_on_us) {
+            ask(w, w->thorough);
+            took_us = 0;
+            continue;
+        }
+        wait_for(w, NULL, took_us && parked > 0 ? pgqi_until_ms(took_us + look_on_us, now) : -1);
     }
 }
 
