@@ -1,0 +1,254 @@
+#!/bin/bash
+# The installer: twice, many at once, into the wrong place; and who may do what afterwards.
+cd "$(dirname "$0")" || exit 1
+# shellcheck source-path=SCRIPTDIR
+. ./lib.sh
+other="other_$$" producer="producer \"$$\"" consumer="consumer-$$" nobody="nobody_$$"
+scratch=$(mktemp -d)
+
+clean() {
+    local role
+    drop_namespace
+    for schema in "$other" "${other}_app" "${other}_fn"; do
+        run_psql -c "DROP SCHEMA IF EXISTS \"$schema\" CASCADE" >/dev/null 2>&1 || true
+    done
+    for role in "${producer//\"/\"\"}" "$consumer" "$nobody"; do
+        run_psql -c "DROP OWNED BY \"$role\"" -c "DROP ROLE \"$role\"" >/dev/null 2>&1 || true
+    done
+    rm -rf "$scratch"
+}
+trap clean EXIT
+
+# Everything that the catalogs say about a schema, and the rows that the installer writes.
+digest() {  # SCHEMA
+    run_psql -v schema="$1" -f - <<'SQL'
+SELECT oid AS ns, format('%I', nspname) AS qi FROM pg_namespace WHERE nspname = :'schema' \gset
+SELECT 'class', c.oid, c.relname, c.relkind, c.relfilenode, c.relacl::text, c.reloptions, c.xmin FROM pg_class c
+WHERE relnamespace = :ns ORDER BY c.oid;
+SELECT 'proc', p.oid, p.proname, p.proargtypes, md5(p.prosrc), p.proacl::text, p.proconfig, p.xmin FROM pg_proc p
+WHERE pronamespace = :ns ORDER BY p.oid;
+SELECT 'type', t.oid, t.typname, t.xmin FROM pg_type t WHERE typnamespace = :ns ORDER BY t.oid;
+SELECT 'attribute', a.attrelid, a.attname, a.atttypid, a.attnotnull, a.xmin
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE relnamespace = :ns ORDER BY 2, a.attnum;
+SELECT 'constraint', o.oid, o.conname, o.xmin FROM pg_constraint o WHERE connamespace = :ns ORDER BY o.oid;
+SELECT 'schema', n.* FROM pg_namespace n WHERE n.oid = :ns;
+SELECT 'depend', d.* FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = :ns ORDER BY d::text;
+SELECT to_regclass(:'qi' || '.namespace') IS NOT NULL AS ours \gset
+\if :ours
+SELECT 'migration', m.*, m.xmin FROM :qi.migration m ORDER BY version;
+SELECT 'settings', n.*, n.xmin FROM :qi.namespace n;
+\endif
+SQL
+}
+
+same() {  # WHAT BEFORE AFTER
+    check "$1: the catalog is not empty" yes "$([ "$(wc -l <"$2")" -gt 1 ] && echo yes)"
+    check "$1" '' "$(diff "$2" "$3")"
+}
+
+twice() {
+    check "the version is printed" 1 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
+    sql "SELECT mq.create_queue('q'), mq.enqueue('q', 'stays'), mq.set_auto_create(true)" >/dev/null
+    digest "$namespace" >"$scratch/before"
+    check "the version is printed again" 1 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
+    digest "$namespace" >"$scratch/after"
+    same "a second install changes nothing" "$scratch/before" "$scratch/after"
+    check_sql "SELECT body FROM mq.pop('q')" stays
+    check_sql "SELECT version FROM mq.migration" 1
+    sql "UPDATE mq.migration SET version = 1000" >/dev/null
+    check "what a newer version installed stays" 1000 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
+    sql "UPDATE mq.migration SET version = 1" >/dev/null
+    sql "UPDATE mq.namespace SET functions = 'older'; DROP FUNCTION mq.peek(text, integer)" >/dev/null
+    install_namespace
+    check_sql "SELECT count(*) FROM mq.peek('q')" 0
+    check_sql "SELECT auto_create FROM mq.namespace" t
+}
+
+many_at_once() {
+    local i pids=()
+    for i in 1 2 3 4 5 6 7 8; do
+        run_psql -1 -v namespace="$other" -f "$PGQ_SQL" >"$scratch/out$i" 2>&1 &
+        pids+=($!)
+    done
+    for i in 1 2 3 4 5 6 7 8; do
+        wait "${pids[i - 1]}" || true
+        check "installer $i of 8" 1 "$(cat "$scratch/out$i")"
+    done
+    check "one migration" 1 "$(run_psql -c "SELECT count(*) FROM $other.migration")"
+    check "the namespace works" 1 "$(run_psql -c "SELECT $other.create_queue('q')" \
+        -c "SELECT $other.enqueue('q', 'x')" | tail -1)"
+}
+
+refused() {  # WHAT SCHEMA
+    digest "$2" >"$scratch/before"
+    check "$1 is refused" MQ001 "$(run_psql -1 -v namespace="$2" -f "$PGQ_SQL" 2>&1 |
+        sed -n 's/.*ERROR:  *\([0-9A-Z]\{5\}\).*/\1/p')"
+    digest "$2" >"$scratch/after"
+    same "$1 is left alone" "$scratch/before" "$scratch/after"
+}
+
+wrong_places() {
+    local name
+    run_psql -c "CREATE SCHEMA ${other}_app" -c "CREATE TABLE ${other}_app.orders (id integer)"
+    refused "a schema with a table" "${other}_app"
+    run_psql -c "CREATE TABLE ${other}_app.migration (version integer)" \
+        -c "INSERT INTO ${other}_app.migration VALUES (20240101)" -c "DROP TABLE ${other}_app.orders"
+    refused "a schema with a table named migration" "${other}_app"
+    run_psql -c "CREATE SCHEMA ${other}_fn" -c "CREATE FUNCTION ${other}_fn.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    refused "a schema with a function" "${other}_fn"
+    run_psql -c "DROP FUNCTION ${other}_fn.f()"
+    check "an empty schema will do" 1 "$(run_psql -1 -v namespace="${other}_fn" -f "$PGQ_SQL")"
+    for name in '' pg_mine a\$\$b $'a\nb' $'a\tb' "$(printf '%064d' 1)"; do
+        check "the name '$name'" MQ001 "$(run_psql -1 -v namespace="$name" -f "$PGQ_SQL" 2>&1 |
+            sed -n 's/.*ERROR:  *\([0-9A-Z]\{5\}\).*/\1/p')"
+    done
+}
+
+# SQL as a role: the SQLSTATE, or the result.
+as() {  # ROLE TEXT
+    run_psql -v ON_ERROR_STOP=0 -v role="$1" -f - 2>/dev/null <<SQL | tail -1
+SET ROLE :"role";
+$(in_namespace "$2");
+SELECT :'SQLSTATE' AS state, :'SQLSTATE' <> '00000' AS failed \gset
+\if :failed
+\echo :state
+\endif
+SQL
+}
+
+nobody_may() {
+    local function
+    run_psql -c "GRANT USAGE ON SCHEMA $quoted TO \"$nobody\""
+    check "PUBLIC may execute nothing" '' "$(sql "SELECT p.oid::regprocedure FROM pg_proc p,
+        LATERAL aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a
+        WHERE p.pronamespace = '$quoted'::regnamespace AND a.grantee = 0")"
+    check "PUBLIC may touch no table or sequence" '' "$(sql "SELECT c.relname FROM pg_class c,
+        LATERAL aclexplode(c.relacl) a WHERE c.relnamespace = '$quoted'::regnamespace AND a.grantee = 0")"
+    while IFS= read -r function; do
+        check "nobody: $function" 42501 "$(as "$nobody" "SELECT $function")"
+    done <<'LIST'
+mq.create_queue('x')
+mq.enqueue('q', 'x')
+mq.enqueue_many('q', '{x}')
+mq.pop('q')
+mq.dequeue('q')
+mq.ack(1, 1)
+mq.nack(1, 1)
+mq.list('q')
+mq.peek('q')
+mq.count('q')
+mq.cancel(1)
+mq.delete_queue('q')
+mq.list_queues()
+mq.requeue_dead('q')
+mq.purge_dead('q')
+mq.channel('q')
+mq.doze('q')
+mq.awake('q')
+mq.reset()
+mq.set_auto_create(true)
+mq.version()
+mq.id_text(1, now())
+mq.grant_producer('postgres')
+mq.grant_consumer('postgres')
+LIST
+}
+
+roles() {
+    local want text
+    run_psql -v p="$producer" -v c="$consumer" -v n="$nobody" -f - <<'SQL'
+CREATE ROLE :"p"; CREATE ROLE :"c"; CREATE ROLE :"n";
+SQL
+    nobody_may
+    sql "SELECT mq.set_auto_create(false), mq.reset(), mq.create_queue('q', error_limit => 1);
+         SELECT mq.grant_producer('${producer}'), mq.grant_consumer('$consumer')" >/dev/null
+    while IFS=$'\t' read -r want text; do
+        check "producer: $text" "$want" "$(as "$producer" "$text")"
+    done <<'TABLE'
+1	SELECT mq.version()
+q	SELECT name FROM mq.list_queues()
+t	SELECT mq.enqueue('q', 'x', headers => '{}') > 0
+t	SELECT mq.enqueue('q', '1'::json, 5, 0, 60) > 0
+t	SELECT mq.enqueue('q', '\x00'::bytea) > 0
+2	SELECT cardinality(mq.enqueue_many('q', '{a,b}'))
+MQ002	SELECT mq.enqueue('none', 'x')
+MQ001	SELECT mq.enqueue('', 'x')
+MQ004	SELECT mq.enqueue('q', repeat('x', 70000))
+t	SELECT mq.channel('q') IS NOT NULL AND mq.id_text(1, now()) IS NOT NULL
+42501	SELECT mq.enqueue('none', 'x', create_queue => true)
+42501	SELECT mq.create_queue('mine')
+42501	SELECT mq.delete_queue('q')
+42501	SELECT mq.pop('q')
+42501	SELECT mq.dequeue('q')
+42501	SELECT mq.ack(1, 1)
+42501	SELECT mq.nack(1, 1)
+42501	SELECT mq.peek('q')
+42501	SELECT mq.list('q')
+42501	SELECT mq.count('q')
+42501	SELECT mq.cancel(1)
+42501	SELECT mq.requeue_dead('q')
+42501	SELECT mq.purge_dead('q')
+42501	SELECT mq.doze('q')
+42501	SELECT mq.reset()
+42501	SELECT mq.set_auto_create(true)
+42501	SELECT mq.grant_producer('postgres')
+42501	SELECT payload FROM mq.message
+42501	DELETE FROM mq.message
+42501	UPDATE mq.message SET priority = 0
+42501	SELECT FROM mq.dead_letter
+42501	DELETE FROM mq.queue
+42501	UPDATE mq.queue SET max_size = -1
+42501	UPDATE mq.queue SET name = 'stolen'
+42501	SELECT setval('mq.position', 1)
+42501	TRUNCATE mq.message
+42501	UPDATE mq.namespace SET auto_create = true
+TABLE
+    as "$producer" "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT mq.enqueue('q', 'x'); COMMIT" >/dev/null
+    check_sql "SELECT ready FROM mq.count('q')" 6
+    while IFS=$'\t' read -r want text; do
+        check "consumer: $text" "$want" "$(as "$consumer" "$text")"
+    done <<'TABLE'
+1	SELECT mq.version()
+q	SELECT name FROM mq.list_queues()
+6	SELECT ready FROM mq.count('q')
+1	SELECT body FROM mq.peek('q')
+6	SELECT count(*) FROM mq.list('q')
+1	SELECT body FROM mq.pop('q')
+x	SELECT body FROM mq.pop('q')
+t	SELECT mq.ack(id, attempts) FROM mq.dequeue('q')
+t	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
+1	SELECT dead FROM mq.count('q')
+1	SELECT mq.requeue_dead('q')
+t	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
+1	SELECT mq.purge_dead('q')
+t	SELECT mq.cancel((SELECT id FROM mq.peek('q')))
+f	SELECT producing FROM mq.doze('q')
+1	SELECT count(*) FROM mq.awake('q')
+MQ002	SELECT mq.pop('none')
+MQ001	SELECT mq.pop('q', 0)
+42501	SELECT mq.enqueue('q', 'x')
+42501	SELECT mq.enqueue('q', 'x'::bytea)
+42501	SELECT mq.enqueue('q', '1'::json)
+42501	SELECT mq.enqueue_many('q', '{x}')
+42501	SELECT mq.create_queue('mine')
+42501	SELECT mq.delete_queue('q')
+42501	SELECT mq.reset()
+42501	SELECT mq.set_auto_create(true)
+42501	SELECT mq.grant_consumer('postgres')
+42501	DELETE FROM mq.queue
+42501	UPDATE mq.queue SET error_limit = NULL
+42501	SELECT setval('mq.position', 1)
+42501	TRUNCATE mq.message
+42501	UPDATE mq.namespace SET auto_create = true
+TABLE
+    sql "UPDATE mq.namespace SET functions = 'older'" >/dev/null
+    install_namespace
+    check "grants outlive an upgrade" t "$(as "$producer" "SELECT mq.enqueue('q', 'x') > 0")"
+    nobody_may
+}
+
+twice
+many_at_once
+wrong_places
+roles
+finish
