@@ -6,13 +6,14 @@
 #include "message.h"
 
 /* The report's columns, the position, and then those of PGQI_MESSAGE_COLUMNS. */
-enum { LOST = 3, EXHAUSTED, MICROS, DUE_IN_MS, DUE_MARK, MORE, POSITION, MESSAGE };
+enum { LOST = 3, EXHAUSTED, MICROS, TAIL, PRODUCERS, DUE_IN_MS, DUE_MARK, MORE, POSITION, MESSAGE };
 
 const char pgqi_claim_sql[] =
-    "SELECT report, code, detail, lost, exhausted, micros, due_in_ms, due_mark, more, pos, id, priority, "
+    "SELECT report, code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, more, pos, "
+    "id, priority, "
     "attempts,"
     " errors, kind, sent, NULL::timestamptz, first_received, expires, NULL::timestamptz, headers, last_error,"
-    " payload, NULL::text FROM %s._claim($1, $2, $3, $4, $5, $6, $7)";
+    " payload, NULL::text FROM %s._claim($1, $2, $3, $4, $5, $6, $7, $8)";
 
 void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int alone)
 {
@@ -29,6 +30,7 @@ void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remo
     else
         pgqi_add_null(&c->params, PGQI_TIMESTAMPTZ);
     pgqi_add_bool(&c->params, alone);
+    pgqi_add_bool(&c->params, c->plan.mark);
 }
 
 void pgqi_claim_free(pgqi_claim *c)
@@ -38,7 +40,11 @@ void pgqi_claim_free(pgqi_claim *c)
 
 static void read_report(pgqi_claim *c, pgq *q, const PGresult *res, int last, pgqi_report *report)
 {
-    pgqi_found found = {0, 0, last, pgqi_field_int(res, last, EXHAUSTED), pgqi_field_int(res, last, MICROS)};
+    pgqi_found found = {.taken = last,
+                        .exhausted = (int)pgqi_field_int(res, last, EXHAUSTED),
+                        .micros = pgqi_field_int(res, last, MICROS),
+                        .tail = pgqi_field_int(res, last, TAIL),
+                        .producers = pgqi_field_text(res, last, PRODUCERS)};
     int64_t due = PQgetisnull(res, last, DUE_IN_MS) ? -1 : pgqi_field_int(res, last, DUE_IN_MS);
 
     if (last > 0) {

@@ -193,6 +193,7 @@ static int await_empty(pgq_worker *w, pgq_listener *l)
 /* Looks until nothing is left and nobody is at work. */
 static void drain(pgq_worker *w, pgq_listener *l)
 {
+    say(w, PGQ_EVENT_STARTED, "");
     while (!finished(w)) {
         ask(w, 1);
         if (await_empty(w, l) && !finished(w)) {
@@ -212,12 +213,16 @@ static void drain(pgq_worker *w, pgq_listener *l)
 
 static void coordinate(pgq_worker *w, pgq_listener *l)
 {
+    int started = 0;
     int down = 0;
 
     while (!finished(w)) {
         pgq_status status = pgq_listener_process(l);
 
-        if (down && (status == PGQ_READY)) {
+        if (status == PGQ_READY && !started)
+            say(w, PGQ_EVENT_STARTED, "");
+        started |= status == PGQ_READY;
+        if (down && status == PGQ_READY) {
             pgqi_worker_up(w, -1);
             down = 0;
         }
@@ -260,10 +265,11 @@ static pgq_status run(pgq_worker *w)
         status = PGQ_OK; /* it goes on trying */
     if (status == PGQ_OK)
         status = start_threads(w);
-    else
+    else if (l)
         w->error = *pgq_listener_last_error(l);
+    else
+        pgqi_error_set(&w->error, status, "out of memory");
     if (status == PGQ_OK) {
-        say(w, PGQ_EVENT_STARTED, "");
         if (w->options.drain)
             drain(w, l);
         else

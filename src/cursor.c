@@ -6,9 +6,10 @@
 #include <pthread.h>
 #include <string.h>
 
-/* A position is passed for good when it has been found empty twice, this far apart, so that an
- * ordinary transaction that commits late is never overtaken. */
-static const int64_t grace_us = 100000;
+/* How often a mark is set, and how long it stands at least. */
+static const int64_t mark_every_us = 100000;
+/* How long a producer's open transaction can hold the cursor back. */
+static const int64_t patience_us = 10000000;
 /* Sweeps take at most a fiftieth of the time, and are not closer than this. */
 static const int64_t sweep_share = 50;
 static const int64_t sweep_least_us = 5000;
@@ -17,9 +18,8 @@ static const int64_t check_due_every_us = 20000;
 
 struct spot {
     int32_t priority;
-    int64_t from;    /* claims begin here */
-    int64_t mark;    /* found empty up to here, once */
-    int64_t mark_us; /* when; 0: no mark */
+    int64_t from; /* claims begin here */
+    int64_t mark; /* found empty up to here when the mark was set */
 };
 
 struct cursor {
@@ -28,6 +28,8 @@ struct cursor {
     int n;
     struct spot spots[PGQI_CURSOR_PRIORITIES]; /* by priority */
     int64_t sweep_us;                          /* the next one is due */
+    int64_t mark_us;                           /* when the marks were set; 0: none are */
+    char *producers;                           /* who was in flight then */
     int64_t check_due_us;
     int due; /* something is due */
     int64_t due_from;
@@ -72,6 +74,7 @@ void pgqi_cursors_release(pgqi_cursors *cursors)
         struct cursor *c = cursors->first;
 
         cursors->first = c->next;
+        pgqi_free(c->producers);
         pgqi_free(c->queue);
         pgqi_free(c);
     }
@@ -107,6 +110,7 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
     struct cursor *c;
 
     plan->n = 0;
+    plan->mark = 0;
     plan->check_due = 1;
     plan->promote = 0;
     plan->due_from = INT64_MIN;
@@ -125,6 +129,7 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
         c->sweep_us = now_us + sweep_least_us;
     }
     if (c) {
+        plan->mark = now_us - c->mark_us >= mark_every_us;
         plan->promote = c->due;
         c->due = 0;
     }
@@ -148,40 +153,74 @@ static struct spot *spot_of(struct cursor *c, int32_t priority)
     return &c->spots[i];
 }
 
-static void passed(struct spot *s, int64_t position, int64_t now_us)
+/* Whether a name of one list stands in the other. */
+static int in_common(const char *a, const char *b)
 {
-    if (s->mark_us == 0) {
-        s->mark = position;
-        s->mark_us = now_us;
-    } else if (position > s->mark && now_us - s->mark_us >= grace_us) {
-        if (s->mark + 1 > s->from)
-            s->from = s->mark + 1;
-        s->mark = position;
-        s->mark_us = now_us;
+    size_t len;
+
+    for (; *a; a += len + (a[len] == ' ')) {
+        len = strcspn(a, " ");
+        for (const char *at = b; *at; at += strcspn(at, " "), at += *at == ' ')
+            if (strcspn(at, " ") == len && strncmp(a, at, len) == 0)
+                return 1;
     }
+    return 0;
+}
+
+/* The position up to which a look has seen everything of a spot's priority; 0: not so far. */
+static int64_t reached_in(const struct spot *s, const pgqi_found *found)
+{
+    if (found->exhausted || s->priority < found->priority)
+        return found->tail;
+    if (s->priority > found->priority)
+        return 0;
+    return found->position < found->tail ? found->position : found->tail;
+}
+
+/* A mark is passed for good when a later look has come beyond it and nobody is in flight any more who
+ * was when it was set: who held a position up to there has committed by then, and been seen. */
+static void move_marks(struct cursor *c, const pgqi_found *found, int64_t now_us)
+{
+    int pass =
+        c->mark_us && (now_us - c->mark_us >= patience_us || !in_common(c->producers, found->producers));
+    char *producers;
+
+    if (c->mark_us && !pass)
+        return;
+    producers = pgqi_strdup(found->producers);
+    if (!producers)
+        return;
+    for (int i = 0; i < c->n; i++) {
+        struct spot *s = &c->spots[i];
+        int64_t reached = reached_in(s, found);
+
+        if (reached <= s->mark)
+            continue;
+        if (pass && s->mark >= s->from)
+            s->from = s->mark + 1;
+        s->mark = reached;
+    }
+    pgqi_free(c->producers);
+    c->producers = producers;
+    c->mark_us = now_us;
 }
 
 void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan,
                        const pgqi_found *found, int64_t now_us)
 {
     struct cursor *c;
-    struct spot *s;
 
     pthread_mutex_lock(&cursors->lock);
     c = find(cursors, queue);
-    if (c) {
-        if (plan->n == 0) {
-            int64_t pause = found->micros * sweep_share;
+    if (c && plan->n == 0) {
+        int64_t pause = found->micros * sweep_share;
 
-            c->sweep_us = now_us + (pause > sweep_least_us ? pause : sweep_least_us);
-        }
-        s = found->taken ? spot_of(c, found->priority) : NULL;
-        if (found->exhausted > 0)
-            for (int i = 0; i < c->n; i++)
-                passed(&c->spots[i], found->exhausted, now_us);
-        else if (s)
-            passed(s, found->position, now_us);
+        c->sweep_us = now_us + (pause > sweep_least_us ? pause : sweep_least_us);
     }
+    if (c && found->taken)
+        spot_of(c, found->priority);
+    if (c && found->producers && (found->taken || found->exhausted))
+        move_marks(c, found, now_us);
     pthread_mutex_unlock(&cursors->lock);
 }
 

@@ -15,6 +15,7 @@ typedef struct pgqi_plan {
     int n; /* priorities with a cursor; 0: a sweep */
     int32_t priority[PGQI_CURSOR_PRIORITIES];
     int64_t position[PGQI_CURSOR_PRIORITIES];
+    int mark;         /* have the claim report tail and producers */
     int check_due;    /* look at what falls due, too */
     int promote;      /* something is due: make it ready */
     int64_t due_from; /* the server's time, INT64_MIN: from the start */
@@ -22,11 +23,13 @@ typedef struct pgqi_plan {
 
 /* What came of it. */
 typedef struct pgqi_found {
+    int taken;
     int32_t priority; /* of the last message taken */
     int64_t position;
-    int taken;
-    int64_t exhausted; /* nothing is left up to this position; 0: not known */
-    int64_t micros;    /* how long the claim took */
+    int exhausted;         /* nothing was left */
+    int64_t micros;        /* how long the claim took */
+    int64_t tail;          /* the last position given out before the look */
+    const char *producers; /* in flight then, by names separated by blanks; NULL: not asked for */
 } pgqi_found;
 
 pgqi_cursors *pgqi_cursors_new(void);

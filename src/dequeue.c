@@ -8,6 +8,7 @@
 
 #include <pgq/dequeue.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { POP_MAX = 100000 };
 
@@ -87,7 +88,12 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
     status = pgqi_command(q, "SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK) {
         pgqi_scope_run(q, pgq_messages_get(messages, 0), handler, arg, &settle);
-        status = settle.failed ? nack(q, &settle) : ack(q, &settle);
+        status = settle.ended    ? pgqi_error_set(&q->error, PGQ_STALE, "%s", settle.text)
+                 : settle.failed ? nack(q, &settle)
+                                 : ack(q, &settle);
+        /* The savepoint is gone: the transaction is another one. */
+        if (strcmp(q->error.sqlstate, "3B001") == 0)
+            status = q->error.status = PGQ_STALE;
     }
     pgq_messages_free(messages);
     return status;

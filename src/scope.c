@@ -206,7 +206,12 @@ static void explain(pgq *q, int rc, char *text, size_t size)
     len = strlen(text);
     while (len > 0 && text[len - 1] == '\n')
         text[--len] = '\0';
-    text[pgqi_utf8_trim(text, len)] = '\0';
+    len = pgqi_utf8_trim(text, len);
+    text[len] = '\0';
+    /* The server would refuse it, and the failure would not be counted. */
+    for (int bad = !pgqi_is_utf8(text, len); bad && len > 0; len--)
+        if ((unsigned char)text[len - 1] >= 0x80)
+            text[len - 1] = '?';
 }
 
 void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle)

@@ -61,8 +61,14 @@ static int connect_thread(struct self *s)
 
 static int reconnect_thread(struct self *s)
 {
-    int back = 0;
+    int back = pgq_reconnect(s->q) == PGQ_OK;
 
+    /* The server may be back since long: a parked thread notices late, and has nothing to say. */
+    if (back) {
+        back = pgqi_worker_pause(s->w, s->backoff_us);
+        s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
+        return back;
+    }
     pgqi_worker_down(s->w, s->t->index, pgq_last_error(s->q)->message);
     while (!back && pgqi_worker_pause(s->w, s->backoff_us)) {
         back = pgq_reconnect(s->q) == PGQ_OK;
@@ -199,11 +205,13 @@ static int trouble(struct self *s, pgq_status status)
                            .thread = s->t->index,
                            .queue = s->w->queues[s->at].name,
                            .text = e->message};
+    int standby = strcmp(e->sqlstate, "25006") == 0;
 
-    /* 25006: what was the primary has become a standby. */
-    if (status == PGQ_CONNECTION || e->connection_dead || strcmp(e->sqlstate, "25006") == 0)
+    if (status != PGQ_CONNECTION || standby)
+        pgqi_worker_event(s->w, &info);
+    /* What was the primary has become a standby: another server may be there now. */
+    if (status == PGQ_CONNECTION || e->connection_dead || standby)
         return reconnect_thread(s);
-    pgqi_worker_event(s->w, &info);
     s->backoff_us = s->backoff_us > BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : s->backoff_us * 2;
     return pgqi_worker_pause(s->w, s->backoff_us);
 }

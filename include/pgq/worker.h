@@ -18,7 +18,7 @@ typedef struct pgq_worker pgq_worker;
 
 /** What a worker tells its log function. */
 typedef enum pgq_event {
-    PGQ_EVENT_STARTED = 0, /**< the worker is connected and looks for messages */
+    PGQ_EVENT_STARTED = 0, /**< the worker listens, and looks for messages */
     PGQ_EVENT_DONE = 1,    /**< a message was done and committed */
     PGQ_EVENT_FAILED = 2,  /**< a handler failed; the error was counted, or will be by the next consumer */
     PGQ_EVENT_DISCONNECTED = 3, /**< the server is gone; said once until RECONNECTED */

@@ -123,15 +123,19 @@ END $$;
 --   A lost message then ends the claim, so that its count is committed before anything else can
 --   go wrong. Otherwise the claim goes on behind it.
 --
+-- mark: report tail and producers, for the cursor.
+--
 -- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
--- messages were found whose consumer had died, and counted; exhausted the position up to which
--- nothing is left, or NULL; micros the time it took; due_in_ms and due_mark are _promote's; more, in
--- a scope of its own: another message stands behind, if nobody has taken it.
+-- messages were found whose consumer had died, and counted; exhausted: nothing is left; micros the
+-- time it took; tail the last position given out before the look, and producers the transactions that
+-- may hold one up to there and be in flight; due_in_ms and due_mark are _promote's; more, in a scope
+-- of its own: another message stands behind, if nobody has taken it.
 CREATE OR REPLACE FUNCTION mq._claim(
     queue text, max_count integer, remove boolean, cursor_priority integer[], cursor_position bigint[],
-    due_from timestamptz, alone boolean
+    due_from timestamptz, alone boolean, mark boolean
 ) RETURNS TABLE (
-    report boolean, code text, detail text, lost integer, exhausted bigint, micros integer,
+    report boolean, code text, detail text, lost integer, exhausted boolean, micros integer,
+    tail bigint, producers text,
     due_in_ms bigint, due_mark timestamptz, more boolean,
     id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
     sent timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
@@ -175,6 +179,15 @@ BEGIN
         due := mq._promote(q.id, due_from, max_count);
         due_in_ms := due.due_in_ms;
         due_mark := due.due_mark;
+    END IF;
+
+    IF mark THEN
+        -- In this order: who took a position before it was read has had the producers' key since.
+        SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END INTO tail FROM mq.position p;
+        SELECT COALESCE(string_agg(l.virtualtransaction, ' '), '') INTO producers FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = q.class::oid AND l.objid = (q.id * 4 + 1)::oid
+          AND l.objsubid = 2 AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
     END IF;
 
     report := false;
@@ -248,9 +261,7 @@ BEGIN
     id := NULL;
     payload := NULL;
     lost := cardinality(died);
-    IF all_seen THEN
-        SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END INTO exhausted FROM mq.position p;
-    END IF;
+    exhausted := all_seen;
     IF alone AND NOT remove AND taken = max_count THEN
         SELECT true INTO more FROM mq.message m
         WHERE m.queue_id = q.id AND m.state = 0 AND (m.priority, m.position) >= (at_priority, at_position)
@@ -286,7 +297,7 @@ BEGIN
     IF max_count IS NULL OR max_count NOT BETWEEN 1 AND 100000 THEN
         PERFORM mq._raise('MQ001', format('max_count %s is out of range: 1 to 100000 is allowed', max_count));
     END IF;
-    FOR c IN SELECT * FROM mq._claim(queue, max_count, remove, NULL, NULL, '-infinity', false) LOOP
+    FOR c IN SELECT * FROM mq._claim(queue, max_count, remove, NULL, NULL, '-infinity', false, false) LOOP
         IF c.report THEN
             PERFORM mq._raise(c.code, c.detail);
         ELSE

@@ -88,9 +88,9 @@ SELECT mq.cancel(id) FROM mq.enqueue('q', 'x') id;
 SELECT last_value AS head FROM mq.position \gset
 SELECT mq.enqueue('q', 'x'), mq.enqueue('q', 'x');
 BEGIN;
-SELECT id, attempts FROM mq._claim('q', 1, false, '{999}', ARRAY[:head]::bigint[], NULL, true) WHERE NOT report \gset
+SELECT id, attempts FROM mq._claim('q', 1, false, '{999}', ARRAY[:head]::bigint[], NULL, true, true) WHERE NOT report \gset
 SELECT mq._ack(:id);
-SELECT id, attempts FROM mq._claim('q', 1, false, '{5,999}', ARRAY[:head, :head]::bigint[], NULL, true) WHERE NOT report \gset
+SELECT id, attempts FROM mq._claim('q', 1, false, '{5,999}', ARRAY[:head, :head]::bigint[], NULL, true, true) WHERE NOT report \gset
 SELECT mq._nack(:id, :attempts, 'e');
 COMMIT;
 SQL

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The programs of examples/ do what they say.
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+make_database "pgq_docs_examples_$$"
+: "${PGQ_EXAMPLES:?run by ctest}"
+
+send() {  # ORDER
+    "$PGQ_EXAMPLES/enqueue_in_transaction" "$1" >>"$work/sent" 2>&1
+}
+
+# The first one installs the namespace.
+check "what json printed" 'to Ada: { "to": "Ada", "items": 3 }' "$("$PGQ_EXAMPLES/json" 2>&1)"
+
+# The order and its message: both, or neither.
+sql "SELECT mq.create_queue('orders', error_limit => 3)" >/dev/null
+send A1 || fault "enqueue_in_transaction failed: $(cat "$work/sent")"
+check "an order and its message" "A1|1" "$(sql "SELECT o.id, c.ready FROM orders o, mq.count('orders') c")"
+! send A1 || fault "the same order was taken twice"
+check "after an order that failed" "1|1" "$(sql "SELECT (SELECT count(*) FROM orders), ready FROM mq.count('orders')")"
+
+# The worker ships what is there, and what comes; one that fails comes back until it is a dead letter; and it stops.
+"$PGQ_EXAMPLES/worker" >"$work/worker" 2>&1 &
+worker=$!
+send A2
+sql "SELECT mq.enqueue('orders', 'nobody''s')" >/dev/null
+wait_for 20 "SELECT string_agg(id, ' ' ORDER BY id) FROM orders WHERE shipped" "A1 A2"
+wait_for 20 "SELECT errors, last_error FROM mq.list('orders', 'dead')" \
+    "3|order nobody's is unknown, or was shipped before"
+kill -TERM "$worker"
+status=0
+wait "$worker" || status=$?
+check "the worker's exit status" 0 "$status"
+grep -q '^stopping' "$work/worker" || fault "the worker did not say that it stops: $(cat "$work/worker")"
+
+# What is typed comes back, in order, a last line without an end too.
+said=$(printf 'one\ntwo words\nthree' | "$PGQ_EXAMPLES/event_loop" | sed 's/^[0-9]*: //' | xargs -d '\n' printf '%s,')
+check "what event_loop printed" "one,two words,three," "$said"
+
+# What others send is printed while its input stays open.
+mkfifo "$work/input"
+"$PGQ_EXAMPLES/event_loop" <"$work/input" >"$work/lines" 2>&1 &
+loop=$!
+exec 9>"$work/input"
+sql "SELECT mq.enqueue('lines', 'from elsewhere')" >/dev/null
+wait_for 20 "SELECT ready + in_flight FROM mq.count('lines')" 0
+exec 9>&-
+status=0
+wait "$loop" || status=$?
+check "event_loop's exit status" 0 "$status"
+grep -q ': from elsewhere$' "$work/lines" || fault "event_loop did not print it: $(cat "$work/lines")"
+
+verdict

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Each allocation of each call fails in turn: NO_MEMORY or success, no leak, and a handle that works on. */
+#include "alloc.h"
+#include "fault/calls.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST = 60 };
+
+static int setup(void **state)
+{
+    fixture *f;
+
+    if (t_setup(state) != 0)
+        return -1;
+    f = *state;
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    return 0;
+}
+
+/* Calls until no allocation fails any more; how many did. A call may also do without. */
+static long walk(const fixture *f, const fault_call *c)
+{
+    long n;
+
+    for (n = 1; n < MOST; n++) {
+        pgq *q = t_open(f); /* a fresh one makes its cursors within the call */
+        pgq_status status;
+        long made;
+
+        if (c->prepare)
+            c->prepare(f);
+        pgqi_alloc_fail_at(n);
+        status = c->call(q);
+        made = pgqi_alloc_made();
+        pgqi_alloc_fail_at(0);
+        if (status != c->good && status != PGQ_NO_MEMORY)
+            fail_msg("%s, allocation %ld: %s: %s", c->name, n, pgq_status_name(status), pgq_last_error(q)->message);
+        if (status == PGQ_NO_MEMORY)
+            assert_true(strlen(pgq_last_error(q)->message) > 0);
+        assert_int_equal(PQtransactionStatus(pgq_connection(q)), PQTRANS_IDLE);
+        assert_int_equal(PQpipelineStatus(pgq_connection(q)), PQ_PIPELINE_OFF);
+        if (c->prepare)
+            c->prepare(f);
+        assert_status(q, c->call(q), c->good);
+        pgq_close(q);
+        if (made < n) {
+            assert_int_equal(status, c->good);
+            break;
+        }
+    }
+    assert_true(n < MOST);
+    return n - 1;
+}
+
+static void test_every_call(void **state)
+{
+    long failures = 0;
+
+    for (size_t i = 0; i < fault_call_count; i++)
+        failures += walk(*state, &fault_calls[i]);
+    assert_true(failures > 20);
+}
+
+/* A message whose taker ran out of memory is there for the next one. */
+static void test_nothing_is_lost(void **state)
+{
+    fixture *f = *state;
+
+    for (long n = 1; n < MOST; n++) {
+        witness w = {0};
+        pgq_status status;
+
+        t_run(f, f->sql, "DELETE FROM mq.message");
+        t_send(f->q, "q", "m");
+        pgqi_alloc_fail_at(n);
+        status = pgq_dequeue(f->q, "q", t_witness, &w);
+        if (pgqi_alloc_made() < n) {
+            pgqi_alloc_fail_at(0);
+            assert_ok(f->q, status);
+            return;
+        }
+        pgqi_alloc_fail_at(0);
+        if (status == PGQ_OK) {
+            assert_int_equal(w.calls, 1);
+        } else {
+            assert_status(f->q, status, PGQ_NO_MEMORY);
+            assert_int_equal(w.calls, 0);
+            assert_ok(f->q, pgq_dequeue(f->q, "q", t_witness, &w));
+        }
+    }
+    fail_msg("it never came to an end");
+}
+
+static void test_makers(void **state)
+{
+    fixture *f = *state;
+    const char *const names[] = {"q", "q"};
+    pgq_listener_options lo = PGQ_LISTENER_OPTIONS_INIT;
+    pgq_worker_options wo = PGQ_WORKER_OPTIONS_INIT;
+    int refused[4] = {0};
+
+    lo.name_space = wo.name_space = f->ns;
+    wo.drain = 1;
+    for (long n = 1; n < 30; n++) {
+        pgq *q;
+        pgq_listener *l;
+        pgq_worker *w;
+
+        pgqi_alloc_fail_at(n);
+        refused[0] += pgq_open(t_dsn(), NULL, &q) == PGQ_NO_MEMORY;
+        pgq_close(q);
+        pgqi_alloc_fail_at(n);
+        refused[1] += pgq_attach(f->sql, NULL, &q) == PGQ_NO_MEMORY;
+        pgq_close(q);
+        pgqi_alloc_fail_at(n);
+        refused[2] += pgq_listener_open(t_dsn(), names, 2, &lo, &l) == PGQ_NO_MEMORY;
+        pgq_listener_close(l);
+        pgqi_alloc_fail_at(n);
+        if (pgq_worker_new(t_dsn(), &wo, &w) == PGQ_OK)
+            refused[3] += pgq_worker_add(w, "q", t_witness, NULL) == PGQ_NO_MEMORY;
+        else
+            refused[3]++;
+        pgqi_alloc_fail_at(0);
+        pgq_worker_free(w);
+    }
+    assert_int_equal(refused[0], 2);
+    assert_int_equal(refused[1], 2);
+    assert_true(refused[2] >= 5);
+    assert_true(refused[3] >= 5);
+}
+
+/* A worker's run: it cannot start, or does its work all the same. */
+static void test_worker(void **state)
+{
+    fixture *f = *state;
+    pgq_worker_options o = PGQ_WORKER_OPTIONS_INIT;
+
+    o.name_space = f->ns;
+    o.drain = 1;
+    for (long n = 1; n < MOST; n++) {
+        witness w = {0};
+        pgq_worker *worker;
+        pgq_status status;
+        long made;
+
+        t_run(f, f->sql, "DELETE FROM mq.message");
+        t_send(f->q, "q", "m");
+        assert_int_equal(pgq_worker_new(t_dsn(), &o, &worker), PGQ_OK);
+        assert_int_equal(pgq_worker_add(worker, "q", t_witness, &w), PGQ_OK);
+        pgqi_alloc_fail_at(n);
+        status = pgq_worker_run(worker);
+        made = pgqi_alloc_made();
+        pgqi_alloc_fail_at(0);
+        if (status == PGQ_OK)
+            assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
+        else
+            assert_int_equal(status, PGQ_NO_MEMORY);
+        assert_int_equal(pgq_worker_last_error(worker)->status, status);
+        pgq_worker_free(worker);
+        if (made < n)
+            return;
+    }
+    fail_msg("it never came to an end");
+}
+
+#define FAULT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, t_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(test_every_call),
+        FAULT_TEST(test_nothing_is_lost),
+        FAULT_TEST(test_makers),
+        FAULT_TEST(test_worker),
+    };
+
+    return RUN_WITH_SERVER(tests);
+}

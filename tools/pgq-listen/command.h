@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* One child a message. */
+#ifndef LISTEN_COMMAND_H
+#define LISTEN_COMMAND_H
+
+#include <pgq/pgq.h>
+
+/* What to run, and for how long. Shared by all threads. */
+typedef struct command {
+    const char *path;
+    char *const *argv;
+    int64_t timeout_ms; /* a message's time; 0: no limit */
+    int64_t kill_after_ms;
+} command;
+
+/* A pgq_handler; arg is a command. */
+int command_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg);
+
+#endif

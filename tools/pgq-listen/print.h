@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* No command: each message is a line on stdout. */
+#ifndef LISTEN_PRINT_H
+#define LISTEN_PRINT_H
+
+#include <pgq/pgq.h>
+
+/* A pgq_handler; arg is not used. When stdout cannot be written, the program stops. */
+int print_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg);
+
+#endif
