@@ -60,10 +60,13 @@ static void add_settle(struct turn *t, const pgqi_settle *settle)
     t->commit = add(t, "COMMIT", NULL, 1);
 }
 
+/* Memory that lacks for the claim must not undo what is being settled: then only that is sent. */
 static void add_take(struct turn *t, pgq *q, pgqi_take *take)
 {
     pgqi_claim_init(&t->c, q, take->queue, 1, 0, take->sweep, 1);
     take->swept = t->c.plan.n == 0;
+    if (t->c.params.failed)
+        return;
     pgqi_params_init(&t->queue_params);
     pgqi_add_text(&t->queue_params, take->queue);
     if (take->awake)
@@ -178,7 +181,9 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
         settle->status = settle->failed ? PGQ_FAILED : PGQ_OK;
     if (!settled)
         settle_failed(q, settle);
-    if (take && settled) {
+    if (take && t.claim < 0) {
+        take->status = pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    } else if (take && settled) {
         read_take(&t, q, take);
     } else if (take) {
         /* Its transaction, if it came to one, has been ended: the caller looks again. */

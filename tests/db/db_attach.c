@@ -91,7 +91,8 @@ static void test_dequeue(void **state)
     assert_int_equal(outside_ready(), 1);
     run("BEGIN");
     run("INSERT INTO mq.work VALUES ('caller')");
-    assert_status(the->q, pgq_dequeue(the->q, "q", writes, (void *)(uintptr_t) "why"), PGQ_EMPTY); /* its death is counted first */
+    assert_status(the->q, pgq_dequeue(the->q, "q", writes, (void *)(uintptr_t) "why"),
+                  PGQ_EMPTY); /* its death is counted first */
     run("COMMIT");
     run("BEGIN");
     run("INSERT INTO mq.work VALUES ('caller')");
@@ -101,8 +102,8 @@ static void test_dequeue(void **state)
     assert_int_equal(PQtransactionStatus(f->sql), PQTRANS_INTRANS);
     run("COMMIT");
     assert_string_equal(t_ask(f, f->sql, "SELECT string_agg(v, ',') FROM mq.work"), "caller,caller");
-    assert_string_equal(t_ask(f, f->sql, "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.message"),
-                        "2 2 why");
+    assert_string_equal(
+        t_ask(f, f->sql, "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.message"), "2 2 why");
     run("BEGIN");
     assert_ok(the->q, pgq_dequeue(the->q, "q", writes, NULL));
     run("COMMIT");
@@ -147,7 +148,8 @@ static void test_handler_ends_the_transaction(void **state)
         t_send(f->q, "q", "m");
         run("BEGIN");
         assert_status(the->q, pgq_dequeue(the->q, "q", ends, (void *)(uintptr_t)endings[i]), PGQ_STALE);
-        assert_true(pgq_last_error(the->q)->needs_rollback == (PQtransactionStatus(f->sql) == PQTRANS_INERROR));
+        assert_true(pgq_last_error(the->q)->needs_rollback ==
+                    (PQtransactionStatus(f->sql) == PQTRANS_INERROR));
         if (PQtransactionStatus(f->sql) != PQTRANS_IDLE)
             run("ROLLBACK");
         assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 1);
@@ -236,8 +238,9 @@ static const char *snapshot(char out[512])
         " || current_user || ' ' || current_schemas(true)::text";
     const char *in_server = t_ask(the->f, conn, "%s", sql);
 
-    snprintf(out, 512, "%s tx %d enc %d nonblock %d pipeline %d status %d", in_server, (int)PQtransactionStatus(conn),
-             PQclientEncoding(conn), PQisnonblocking(conn), (int)PQpipelineStatus(conn), (int)PQstatus(conn));
+    snprintf(out, 512, "%s tx %d enc %d nonblock %d pipeline %d status %d", in_server,
+             (int)PQtransactionStatus(conn), PQclientEncoding(conn), PQisnonblocking(conn),
+             (int)PQpipelineStatus(conn), (int)PQstatus(conn));
     return out;
 }
 

@@ -60,7 +60,8 @@ static void test_D6_peek_touches_nothing(void **state)
     assert_status(f->q, pgq_peek(f->q, "q", 1, &m), PGQ_EMPTY);
     t_send(f->q, "q", "a");
     t_send(f->q, "q", "b");
-    before = t_ask(f, f->sql, "SELECT md5(string_agg(m::text || xmin || xmax, ',' ORDER BY id)) FROM mq.message m");
+    before = t_ask(f, f->sql,
+                   "SELECT md5(string_agg(m::text || xmin || xmax, ',' ORDER BY id)) FROM mq.message m");
     for (int i = 0; i < 2; i++) {
         assert_ok(f->q, pgq_peek(f->q, "q", 5, &m));
         assert_int_equal(pgq_messages_count(m), 2);
@@ -69,7 +70,8 @@ static void test_D6_peek_touches_nothing(void **state)
         pgq_messages_free(m);
     }
     assert_string_equal(
-        before, t_ask(f, f->sql, "SELECT md5(string_agg(m::text || xmin || xmax, ',' ORDER BY id)) FROM mq.message m"));
+        before, t_ask(f, f->sql,
+                      "SELECT md5(string_agg(m::text || xmin || xmax, ',' ORDER BY id)) FROM mq.message m"));
     assert_status(f->q, pgq_peek(f->q, "q", 0, &m), PGQ_INVALID);
     assert_status(f->q, pgq_peek(f->q, "q", 1, NULL), PGQ_INVALID);
 }
@@ -155,7 +157,8 @@ static void test_D8_the_whole_item(void **state)
     send_delayed(f, "later", 60000);
     assert_ok(f->q, pgq_list(f->q, "q", PGQ_STATE_DELAYED, 1, 0, &m));
     got = pgq_messages_get(m, 0);
-    assert_true(got->due == got->sent + 60000000 && got->first_received == 0 && !got->last_error && !got->headers);
+    assert_true(got->due == got->sent + 60000000 && got->first_received == 0 && !got->last_error &&
+                !got->headers);
     pgq_messages_free(m);
 }
 
@@ -231,8 +234,10 @@ static void test_E5_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BROWSE_TEST(test_D6_peek_touches_nothing), BROWSE_TEST(test_D7_list_and_count),
-        BROWSE_TEST(test_D8_the_whole_item),       BROWSE_TEST(test_D11_dead_letters),
+        BROWSE_TEST(test_D6_peek_touches_nothing),
+        BROWSE_TEST(test_D7_list_and_count),
+        BROWSE_TEST(test_D8_the_whole_item),
+        BROWSE_TEST(test_D11_dead_letters),
         BROWSE_TEST(test_E5_cancel),
     };
 

@@ -365,10 +365,11 @@ static void test_never_connected(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(test_null_handle),        DB_TEST(test_B10_bad_names), DB_TEST(test_unknown_queue),
-        DB_TEST(test_transaction_survives), DB_TEST(test_failed_transaction), DB_TEST(test_pipeline_and_busy),
-        DB_TEST(test_encoding),           DB_TEST(test_lost_connection), DB_TEST(test_not_installed),
-        DB_TEST(test_never_connected),
+        DB_TEST(test_null_handle),        DB_TEST(test_B10_bad_names),
+        DB_TEST(test_unknown_queue),      DB_TEST(test_transaction_survives),
+        DB_TEST(test_failed_transaction), DB_TEST(test_pipeline_and_busy),
+        DB_TEST(test_encoding),           DB_TEST(test_lost_connection),
+        DB_TEST(test_not_installed),      DB_TEST(test_never_connected),
     };
 
     return RUN_WITH_SERVER(tests);

@@ -71,7 +71,8 @@ static void await_sleep(const fixture *f, pgq_listener *l)
 
         if (status == PGQ_WAIT && pgq_listener_timeout_ms(l) < 0 &&
             t_number(f, f->sql,
-                     "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
+                     "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
+                     "'advisory'"
                      " AND a.state = 'idle' AND a.application_name = '%s'",
                      f->ns) > 0 &&
             poll(&(struct pollfd){pgq_listener_fd(l), POLLIN, 0}, 1, 50) == 0)
@@ -174,10 +175,11 @@ static void test_G2_due_and_poll(void **state)
 
 static int listener_pid(const fixture *f)
 {
-    return (int)t_number(f, f->sql,
-                         "SELECT pid FROM pg_stat_activity WHERE application_name = '%s' AND pid NOT IN (%d, %d)"
-                         " ORDER BY backend_start DESC LIMIT 1",
-                         f->ns, PQbackendPID(f->sql), PQbackendPID(pgq_connection(f->q)));
+    return (int)t_number(
+        f, f->sql,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = '%s' AND pid NOT IN (%d, %d)"
+        " ORDER BY backend_start DESC LIMIT 1",
+        f->ns, PQbackendPID(f->sql), PQbackendPID(pgq_connection(f->q)));
 }
 
 static void test_G2_connection_lost(void **state)

@@ -85,7 +85,8 @@ static void test_options(void **state)
 /* A4: two namespaces share neither queues nor messages nor wake-ups. */
 static void test_A4_apart(void **state)
 {
-    static const char *const odd[] = {"Upper \"quoted\"", "with space", "select", "d\xc3\xa9j\xc3\xa0", "a.b", "it's"};
+    static const char *const odd[] = {"Upper \"quoted\"",   "with space", "select",
+                                      "d\xc3\xa9j\xc3\xa0", "a.b",        "it's"};
     fixture *f = *state;
     pgq_messages *m;
 
@@ -145,10 +146,16 @@ static void test_B1_install_again(void **state)
 
     assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
     t_send(f->q, "q", "kept");
-    before = t_ask(f, f->sql, "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc WHERE pronamespace = '\"%s\"'::regnamespace", f->ns);
+    before = t_ask(f, f->sql,
+                   "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc WHERE pronamespace = "
+                   "'\"%s\"'::regnamespace",
+                   f->ns);
     for (int i = 0; i < 2; i++)
         assert_ok(f->q, pgq_install(f->q));
-    assert_string_equal(before, t_ask(f, f->sql, "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc WHERE pronamespace = '\"%s\"'::regnamespace", f->ns));
+    assert_string_equal(before, t_ask(f, f->sql,
+                                      "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc WHERE "
+                                      "pronamespace = '\"%s\"'::regnamespace",
+                                      f->ns));
     assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 1);
     assert_ok(f->q, pgq_installed_version(f->q, &version));
     assert_int_equal(version, pgq_schema_version());

@@ -38,8 +38,8 @@ static void test_B2_exists_untouched(void **state)
     o.if_not_exists = 1;
     o.priority = 5;
     assert_ok(f->q, pgq_create_queue(f->q, "q", &o));
-    assert_string_equal(t_ask(f, f->sql, "SELECT max_size || ' ' || priority || ' ' || error_limit FROM mq.queue"),
-                        "-1 0 3");
+    assert_string_equal(
+        t_ask(f, f->sql, "SELECT max_size || ' ' || priority || ' ' || error_limit FROM mq.queue"), "-1 0 3");
 }
 
 static void test_B2_attribute_limits(void **state)
@@ -49,11 +49,16 @@ static void test_B2_attribute_limits(void **state)
         int32_t priority, error_limit;
         pgq_status status;
     } cases[] = {
-        {0, 0, 0, PGQ_OK},          {1073741823, 2147483647, 2147483647, PGQ_OK},
-        {-1, 999, 1, PGQ_OK},       {-2, 0, 0, PGQ_INVALID},
-        {1073741824, 0, 0, PGQ_INVALID}, {INT64_MAX, 0, 0, PGQ_INVALID},
-        {INT64_MIN, 0, 0, PGQ_INVALID},  {4294967295, 0, 0, PGQ_INVALID},
-        {0, -1, 0, PGQ_INVALID},    {0, 0, -1, PGQ_INVALID},
+        {0, 0, 0, PGQ_OK},
+        {1073741823, 2147483647, 2147483647, PGQ_OK},
+        {-1, 999, 1, PGQ_OK},
+        {-2, 0, 0, PGQ_INVALID},
+        {1073741824, 0, 0, PGQ_INVALID},
+        {INT64_MAX, 0, 0, PGQ_INVALID},
+        {INT64_MIN, 0, 0, PGQ_INVALID},
+        {4294967295, 0, 0, PGQ_INVALID},
+        {0, -1, 0, PGQ_INVALID},
+        {0, 0, -1, PGQ_INVALID},
     };
     fixture *f = *state;
 
@@ -94,7 +99,8 @@ static void test_B4_created_by_first_send(void **state)
     assert_ok(f->q, pgq_enqueue_many(f->q, "d", &one, 1, 0, NULL));
     assert_ok(f->q, pgq_set_auto_create(f->q, 0));
     assert_status(f->q, pgq_enqueue(f->q, "e", "x", 1, NULL, NULL), PGQ_NOT_FOUND);
-    assert_string_equal(t_ask(f, f->sql, "SELECT string_agg(name, ',' ORDER BY name) FROM mq.queue"), "a,b,c,d");
+    assert_string_equal(t_ask(f, f->sql, "SELECT string_agg(name, ',' ORDER BY name) FROM mq.queue"),
+                        "a,b,c,d");
 }
 
 static void test_B5_delete(void **state)
@@ -138,9 +144,9 @@ static void test_B6_sorted_names(void **state)
 /* B10: odd names are apart, and each one works all the way, waiting included. */
 static void test_B10_odd_names(void **state)
 {
-    static const char *const names[] = {"another-tag", "1st",   "select",    "Case",           "case",
-                                        "a\"b",        "a'b",   "a:b",       "\\",             "$1",
-                                        "%s",          "in ner", "\xf0\x9f\x98\x80", "mq.message", "pgq_1_1"};
+    static const char *const names[] = {
+        "another-tag", "1st",    "select",           "Case",       "case",   "a\"b", "a'b", "a:b", "\\", "$1",
+        "%s",          "in ner", "\xf0\x9f\x98\x80", "mq.message", "pgq_1_1"};
     fixture *f = *state;
     char longest[161];
 
@@ -177,12 +183,15 @@ static void test_create_twice_at_once(void **state)
 
     t_run(f, f->sql, "BEGIN");
     t_run(f, f->sql, "SELECT mq.create_queue('q')");
-    assert_int_equal(PQsendQuery(conn, t_ask(f, f->sql, "SELECT format('SELECT (%%I._create_queue(''q'', NULL, NULL, NULL, "
-                                                        "false)).code', '%s')",
-                                             f->ns)),
-                     1);
+    assert_int_equal(
+        PQsendQuery(conn, t_ask(f, f->sql,
+                                "SELECT format('SELECT (%%I._create_queue(''q'', NULL, NULL, NULL, "
+                                "false)).code', '%s')",
+                                f->ns)),
+        1);
     t_until(f, 10000, "1",
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%_create_queue%' "
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "
+            "'%_create_queue%' "
             "AND application_name = current_setting('application_name')");
     t_run(f, f->sql, "COMMIT");
     res = PQgetResult(conn);
@@ -195,9 +204,10 @@ static void test_create_twice_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(test_B2_defaults),      DB_TEST(test_B2_exists_untouched), DB_TEST(test_B2_attribute_limits),
-        DB_TEST(test_B4_created_by_first_send), DB_TEST(test_B5_delete),   DB_TEST(test_B6_sorted_names),
-        DB_TEST(test_B10_odd_names),    DB_TEST(test_create_twice_at_once),
+        DB_TEST(test_B2_defaults),         DB_TEST(test_B2_exists_untouched),
+        DB_TEST(test_B2_attribute_limits), DB_TEST(test_B4_created_by_first_send),
+        DB_TEST(test_B5_delete),           DB_TEST(test_B6_sorted_names),
+        DB_TEST(test_B10_odd_names),       DB_TEST(test_create_twice_at_once),
     };
 
     return RUN_WITH_SERVER(tests);

@@ -52,7 +52,9 @@ static void row(const fixture *f, const char *wanted)
 
 static const char *message_row(const fixture *f)
 {
-    return t_ask(f, f->sql, "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.message ORDER BY position LIMIT 1");
+    return t_ask(
+        f, f->sql,
+        "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.message ORDER BY position LIMIT 1");
 }
 
 static void test_D1_success_commits_both(void **state)
@@ -286,8 +288,9 @@ static void test_D13_death_counts(void **state)
     assert_ok(f->q, pgq_count(f->q, "q", &c));
     assert_int_equal(c.dead, 1);
     row(f, "");
-    assert_string_equal(t_ask(f, f->sql, "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.dead_letter"),
-                        "3 3 the consumer died or rolled back");
+    assert_string_equal(
+        t_ask(f, f->sql, "SELECT attempts || ' ' || errors || ' ' || last_error FROM mq.dead_letter"),
+        "3 3 the consumer died or rolled back");
     pgq_close(victim);
 }
 
@@ -394,7 +397,8 @@ static void test_D11_limit_of_one(void **state)
     t_send(f->q, "one", "a");
     assert_status(f->q, pgq_dequeue(f->q, "one", t_witness, &w), PGQ_FAILED);
     assert_status(f->q, pgq_dequeue(f->q, "one", t_witness, &w), PGQ_EMPTY);
-    assert_string_equal(t_ask(f, f->sql, "SELECT errors || ' ' || last_error FROM mq.dead_letter"), "1 poison");
+    assert_string_equal(t_ask(f, f->sql, "SELECT errors || ' ' || last_error FROM mq.dead_letter"),
+                        "1 poison");
 }
 
 static int nested(pgq *q, PGconn *conn, const pgq_message *m, void *arg)

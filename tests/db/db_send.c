@@ -215,7 +215,8 @@ static void test_C8_round_trips(void **state)
 
 static void test_headers_unchanged(void **state)
 {
-    static const char *const good[] = {"{}", "{ \"z\":1,  \"a\" : 1.0, \"z\":2 }", "{\"\xc3\xa9\":\"\\u00e9\"}"};
+    static const char *const good[] = {"{}", "{ \"z\":1,  \"a\" : 1.0, \"z\":2 }",
+                                       "{\"\xc3\xa9\":\"\\u00e9\"}"};
     static const char *const bad[] = {"", "[]", "1", "null", "{", "{\"a\":}", "{\"\xff\":1}"};
     fixture *f = *state;
     pgq_enqueue_options o = PGQ_ENQUEUE_OPTIONS_INIT;
@@ -300,7 +301,8 @@ static void test_bad_input(void **state)
 
 static void test_json_objects(void **state)
 {
-    static const char *const values[] = {"{\"b\":1,\"a\":[true,null,\"x\\/\"]}", "null", "-17", "\"\xc3\xa9\""};
+    static const char *const values[] = {"{\"b\":1,\"a\":[true,null,\"x\\/\"]}", "null", "-17",
+                                         "\"\xc3\xa9\""};
     fixture *f = *state;
     struct json_object *got;
     pgq_messages *m;
@@ -335,9 +337,9 @@ static void test_json_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(test_C1_ids_rise),      DB_TEST(test_C2_in_a_transaction), DB_TEST(test_C3_batch),
-        DB_TEST(test_C3_batch_options), DB_TEST(test_C7_size_in_bytes),    DB_TEST(test_C8_round_trips),
-        DB_TEST(test_headers_unchanged), DB_TEST(test_bad_input),          DB_TEST(test_json_objects),
+        DB_TEST(test_C1_ids_rise),       DB_TEST(test_C2_in_a_transaction), DB_TEST(test_C3_batch),
+        DB_TEST(test_C3_batch_options),  DB_TEST(test_C7_size_in_bytes),    DB_TEST(test_C8_round_trips),
+        DB_TEST(test_headers_unchanged), DB_TEST(test_bad_input),           DB_TEST(test_json_objects),
     };
 
     return RUN_WITH_SERVER(tests);

@@ -43,7 +43,8 @@ static void test_D14_timeouts(void **state)
         assert_int_equal(pgq_last_error(f->q)->status, PGQ_TIMEOUT);
     }
     /* It says good-bye: no producer rings for it any more. */
-    assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %d",
+    assert_int_equal(t_number(f, f->sql,
+                              "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %d",
                               PQbackendPID(pgq_connection(f->q))),
                      0);
 }
@@ -67,7 +68,8 @@ static void *when_asleep(void *arg)
 
     /* Asleep: announced, and idle since. No assertion here: cmocka wants those in its own thread. */
     snprintf(sql, sizeof sql,
-             "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND pid = %d"
+             "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND "
+             "pid = %d"
              " AND a.state = 'idle' AND a.state_change < clock_timestamp() - interval '60 ms'",
              h->pid);
     while (!asleep && t_now_us() < until) {
@@ -87,7 +89,8 @@ static void *when_asleep(void *arg)
 }
 
 /* Waits, while another thread calls an SQL function, of the namespace if it has no pg_ in front. */
-static pgq_status listen_while(fixture *f, const char *call, witness *w, int fd, int cancel_fd, int64_t *late_us)
+static pgq_status listen_while(fixture *f, const char *call, witness *w, int fd, int cancel_fd,
+                               int64_t *late_us)
 {
     pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
     helper h = {f, PQbackendPID(pgq_connection(f->q)), NULL, fd, 0};
@@ -97,7 +100,8 @@ static pgq_status listen_while(fixture *f, const char *call, witness *w, int fd,
     char sql[512];
 
     if (call)
-        snprintf(sql, sizeof sql, "SELECT %s%s%s%s", in_ns ? "\"" : "", in_ns ? f->ns : "", in_ns ? "\"." : "", call);
+        snprintf(sql, sizeof sql, "SELECT %s%s%s%s", in_ns ? "\"" : "", in_ns ? f->ns : "",
+                 in_ns ? "\"." : "", call);
     h.sql = call ? sql : NULL;
     o.poll_interval_ms = -1;
     o.cancel_fd = cancel_fd;
@@ -249,12 +253,14 @@ static void *idle(void *arg)
 /* G1: asleep it opens no connection and runs no query; and nobody is notified who does not sleep. */
 static void test_G1_idle_is_silent(void **state)
 {
-    static const char asleep[] = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE "
-                                 "l.locktype = 'advisory' AND a.application_name = current_setting('application_name')"
-                                 " AND a.state_change < clock_timestamp() - interval '100 ms'";
-    static const char activity[] = "SELECT string_agg(pid || ' ' || query_start || backend_start, ',' ORDER BY pid)"
-                                   " FROM pg_stat_activity WHERE application_name = current_setting('application_name')"
-                                   " AND pid <> pg_backend_pid()";
+    static const char asleep[] =
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE "
+        "l.locktype = 'advisory' AND a.application_name = current_setting('application_name')"
+        " AND a.state_change < clock_timestamp() - interval '100 ms'";
+    static const char activity[] =
+        "SELECT string_agg(pid || ' ' || query_start || backend_start, ',' ORDER BY pid)"
+        " FROM pg_stat_activity WHERE application_name = current_setting('application_name')"
+        " AND pid <> pg_backend_pid()";
     fixture *f = *state;
     const char *before;
     pthread_t thread;
@@ -293,7 +299,8 @@ static void test_G1_one_bell_a_commit(void **state)
     for (int i = 0; i < 5; i++)
         t_send(other, "q", "m");
     t_run(f, pgq_connection(other), "COMMIT");
-    for (int64_t until = t_now_us() + 5000000; !(note = PQnotifies(f->sql)) && t_now_us() < until; t_pause_ms(2))
+    for (int64_t until = t_now_us() + 5000000; !(note = PQnotifies(f->sql)) && t_now_us() < until;
+         t_pause_ms(2))
         PQconsumeInput(f->sql);
     assert_non_null(note);
     assert_in_range(strlen(note->relname), 1, 63);

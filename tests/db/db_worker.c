@@ -169,8 +169,9 @@ static void test_drain(void **state)
     assert_int_equal(left(f), 1);
     assert_int_equal(the.events[PGQ_EVENT_STARTED], 3);
     pgq_worker_free(the.worker);
-    t_until(f, 5000, "2", /* the test's own */
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = current_setting('application_name')");
+    t_until(
+        f, 5000, "2", /* the test's own */
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = current_setting('application_name')");
 }
 
 static void test_threads_work_at_once(void **state)
@@ -327,7 +328,8 @@ static void test_stop_before_run(void **state)
 static void kill_workers(const fixture *f)
 {
     t_run(f, f->sql,
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s' AND pid NOT IN (%d, %d)",
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s' AND pid NOT "
+          "IN (%d, %d)",
           f->ns, PQbackendPID(f->sql), PQbackendPID(pgq_connection(f->q)));
 }
 

@@ -36,7 +36,8 @@ static long walk(const fixture *f, const fault_call *c)
         made = pgqi_alloc_made();
         pgqi_alloc_fail_at(0);
         if (status != c->good && status != PGQ_NO_MEMORY)
-            fail_msg("%s, allocation %ld: %s: %s", c->name, n, pgq_status_name(status), pgq_last_error(q)->message);
+            fail_msg("%s, allocation %ld: %s: %s", c->name, n, pgq_status_name(status),
+                     pgq_last_error(q)->message);
         if (status == PGQ_NO_MEMORY)
             assert_true(strlen(pgq_last_error(q)->message) > 0);
         assert_int_equal(PQtransactionStatus(pgq_connection(q)), PQTRANS_IDLE);

@@ -61,7 +61,8 @@ static void *cut_when_waiting(void *arg)
     PGconn *conn = PQconnectdb(t_dsn());
     int waiting = 0;
 
-    snprintf(sql, sizeof sql, "SELECT 1 FROM pg_stat_activity WHERE pid = %d AND wait_event_type = 'Lock'", pid);
+    snprintf(sql, sizeof sql, "SELECT 1 FROM pg_stat_activity WHERE pid = %d AND wait_event_type = 'Lock'",
+             pid);
     while (!waiting && t_now_us() < until) {
         PGresult *res = PQexec(conn, sql);
 

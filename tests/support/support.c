@@ -96,12 +96,14 @@ void t_status(const pgq *q, pgq_status got, pgq_status wanted, const char *what,
 {
     if (got != wanted) {
         print_error("%s gave %s in the place of %s: %s [%s]\n", what, pgq_status_name(got),
-                    pgq_status_name(wanted), q ? pgq_last_error(q)->message : "", q ? pgq_last_error(q)->sqlstate : "");
+                    pgq_status_name(wanted), q ? pgq_last_error(q)->message : "",
+                    q ? pgq_last_error(q)->sqlstate : "");
         _fail(file, line);
     }
 }
 
 /* The text with the test's namespace in it. */
+static void expand(const fixture *f, char *out, const char *format, va_list args) PGQ_PRINTF(3, 0);
 static void expand(const fixture *f, char *out, const char *format, va_list args)
 {
     char text[SQL_MAX];
@@ -121,6 +123,7 @@ static void expand(const fixture *f, char *out, const char *format, va_list args
     out[n] = '\0';
 }
 
+static PGresult *run(const fixture *f, PGconn *conn, const char *format, va_list args) PGQ_PRINTF(3, 0);
 static PGresult *run(const fixture *f, PGconn *conn, const char *format, va_list args)
 {
     char sql[SQL_MAX];
@@ -145,6 +148,7 @@ void t_run(const fixture *f, PGconn *conn, const char *format, ...)
     va_end(args);
 }
 
+static const char *ask(const fixture *f, PGconn *conn, const char *format, va_list args) PGQ_PRINTF(3, 0);
 static const char *ask(const fixture *f, PGconn *conn, const char *format, va_list args)
 {
     static char answers[ANSWERS][ANSWER_MAX];

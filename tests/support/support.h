@@ -17,9 +17,8 @@ typedef struct fixture {
 } fixture;
 
 /* Runs the tests, or says 77 if there is no server to test with. */
-#define RUN_WITH_SERVER(tests)                                                                               \
-    (t_dsn() ? cmocka_run_group_tests(tests, NULL, NULL) : 77)
-#define DB_TEST(f) cmocka_unit_test_setup_teardown(f, t_setup, t_teardown)
+#define RUN_WITH_SERVER(tests) (t_dsn() ? cmocka_run_group_tests(tests, NULL, NULL) : 77)
+#define DB_TEST(f)             cmocka_unit_test_setup_teardown(f, t_setup, t_teardown)
 
 const char *t_dsn(void);
 int t_setup(void **state);    /* installs a namespace */
@@ -31,7 +30,7 @@ PGconn *t_connect(void);
 
 /* Fails the test unless the call gave that status; says what the handle's error is. */
 #define assert_status(q, call, wanted) t_status(q, call, wanted, #call, __FILE__, __LINE__)
-#define assert_ok(q, call) assert_status(q, call, PGQ_OK)
+#define assert_ok(q, call)             assert_status(q, call, PGQ_OK)
 void t_status(const pgq *q, pgq_status got, pgq_status wanted, const char *what, const char *file, int line);
 
 /* Runs SQL that must succeed. */
