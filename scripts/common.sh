@@ -113,6 +113,7 @@ has() {
     cc | c++ | make | pkg-config | valgrind | ps | psql) command -v "$1" >/dev/null ;;
     cmake) command -v cmake >/dev/null && printf '3.22\n%s\n' "$(cmake --version | sed -n '1s/.* //p')" | sort -CV ;;
     libpq | json-c | cmocka) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
+    psql) command -v psql >/dev/null || server_bin >/dev/null ;;
     server) server_bin >/dev/null ;;
     *) die "nobody knows what $1 is" ;;
     esac
