@@ -76,17 +76,21 @@ DECLARE
     q record;
     o mq.outcome;
     many integer := COALESCE(cardinality(payloads), 0);
+    u record;
 BEGIN
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
         o := mq._no_queue(queue);
     ELSE
-        FOR i IN 1 .. many LOOP
-            o := mq._message_fault(queue, q.max_size, payloads[i], kinds[i], priorities[i],
-                                   delays_ms[i], ttls_ms[i], headers[i]);
+        -- Not by subscript: to find an element of an array costs as much as there are before it.
+        FOR u IN
+            SELECT * FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers) WITH ORDINALITY
+                AS m (payload, kind, priority, delay_ms, ttl_ms, headers, i)
+        LOOP
+            o := mq._message_fault(queue, q.max_size, u.payload, u.kind, u.priority, u.delay_ms, u.ttl_ms, u.headers);
             IF o.code IS NOT NULL THEN
-                failed := i;
-                o.detail := format('message %s of %s: %s', i, many, o.detail);
+                failed := u.i;
+                o.detail := format('message %s of %s: %s', u.i, many, o.detail);
                 EXIT;
             END IF;
         END LOOP;
@@ -98,15 +102,15 @@ BEGIN
     END IF;
     sent := clock_timestamp();
     WITH fresh AS (
-        SELECT nextval('mq.position') AS id, n.i
-        FROM generate_series(1, many) AS n (i)
+        SELECT nextval('mq.position') AS id, m.*
+        FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers) WITH ORDINALITY
+            AS m (payload, kind, priority, delay_ms, ttl_ms, headers, i)
     ), stored AS (
         INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload)
-        SELECT f.id, f.id, _enqueue_many.sent, q.id, COALESCE(priorities[f.i], q.priority),
-               CASE WHEN delays_ms[f.i] > 0 THEN 1 ELSE 0 END, COALESCE(kinds[f.i], 0),
-               CASE WHEN delays_ms[f.i] > 0 THEN _enqueue_many.sent + delays_ms[f.i] * interval '1 ms' END,
-               _enqueue_many.sent + ttls_ms[f.i] * interval '1 ms',
-               _enqueue_many.headers[f.i]::json, payloads[f.i]
+        SELECT f.id, f.id, _enqueue_many.sent, q.id, COALESCE(f.priority, q.priority),
+               CASE WHEN f.delay_ms > 0 THEN 1 ELSE 0 END, COALESCE(f.kind, 0),
+               CASE WHEN f.delay_ms > 0 THEN _enqueue_many.sent + f.delay_ms * interval '1 ms' END,
+               _enqueue_many.sent + f.ttl_ms * interval '1 ms', f.headers::json, f.payload
         FROM fresh f
     )
     SELECT array_agg(f.id ORDER BY f.i) INTO ids FROM fresh f;
