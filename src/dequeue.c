@@ -101,25 +101,16 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
 
 pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg)
 {
-    pgq_status status = pgqi_enter_queue(q, queue);
+    pgq_status status = pgqi_scope_enter(q, queue, handler, q && q->owned);
 
     if (status != PGQ_OK)
         return status;
-    if (!handler)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
-    if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a handler is running on this handle: open another to dequeue");
-    if (!q->owned) {
-        if (!pgqi_in_transaction(q))
-            return pgqi_error_set(
-                &q->error, PGQ_STATE,
-                "no transaction is open on the attached connection: begin one, or use pgq_open");
+    if (!q->owned && !pgqi_in_transaction(q))
+        return pgqi_error_set(
+            &q->error, PGQ_STATE,
+            "no transaction is open on the attached connection: begin one, or use pgq_open");
+    if (!q->owned)
         return dequeue_joined(q, queue, handler, arg);
-    }
-    if (pgqi_in_transaction(q))
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a transaction is open on the handle's own connection: end it");
     status = pgqi_scope_once(q, queue, 0, 0, NULL, handler, arg);
     return status == PGQ_EMPTY ? pgqi_scope_once(q, queue, 1, 0, NULL, handler, arg) : status;
 }

@@ -4,7 +4,6 @@
 #include "clock.h"
 #include "error.h"
 #include "exec.h"
-#include "queue.h"
 #include "scope.h"
 
 #include <errno.h>
@@ -162,7 +161,7 @@ pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler han
                       const pgq_listen_options *options)
 {
     pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
-    pgq_status status = pgqi_enter_queue(q, queue);
+    pgq_status status = pgqi_scope_enter(q, queue, handler, 1);
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : timeout_ms == 0 ? 0 : pgqi_now_us() + timeout_ms * 1000LL;
     int lingering;
 
@@ -170,16 +169,6 @@ pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler han
         status = pgqi_read_options(&o, sizeof o, options, &q->error);
     if (status != PGQ_OK)
         return status;
-    if (!handler)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
-    if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a handler is running on this handle: open another to listen");
-    if (!q->owned)
-        return pgqi_error_set(&q->error, PGQ_STATE, "listening needs a connection of its own: use pgq_open");
-    if (pgqi_in_transaction(q))
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a transaction is open on the handle's own connection: end it");
     status = subscribe(q, queue);
     if (status != PGQ_OK)
         return status;

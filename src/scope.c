@@ -5,11 +5,30 @@
 #include "clock.h"
 #include "error.h"
 #include "exec.h"
+#include "queue.h"
 #include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+pgq_status pgqi_scope_enter(pgq *q, const char *queue, pgq_handler handler, int own)
+{
+    pgq_status status = pgqi_enter_queue(q, queue);
+
+    if (status != PGQ_OK)
+        return status;
+    if (!handler)
+        return pgqi_error_set(&q->error, PGQ_INVALID, "handler must not be NULL");
+    if (q->in_handler)
+        return pgqi_error_set(&q->error, PGQ_STATE, "a handler is running on this handle: open another one");
+    if (own && !q->owned)
+        return pgqi_error_set(&q->error, PGQ_STATE, "listening needs a connection of its own: use pgq_open");
+    if (own && pgqi_in_transaction(q))
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a transaction is open on the handle's own connection: end it");
+    return PGQ_OK;
+}
 
 /* One round trip: at most four statements that settle, two before the scope, and three that open it. */
 struct turn {
@@ -139,6 +158,12 @@ static void read_promoted(const PGresult *res, pgq *q, const pgqi_take *take)
                         PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), pgqi_now_us());
 }
 
+static int opened(const struct turn *t)
+{
+    return t->claim >= 0 && succeeded(t->s[t->claim].res, PGRES_TUPLES_OK) &&
+           succeeded(t->s[t->savepoint].res, PGRES_COMMAND_OK);
+}
+
 static void read_take(struct turn *t, pgq *q, pgqi_take *take)
 {
     PGresult *res = t->s[t->claim].res;
@@ -146,7 +171,7 @@ static void read_take(struct turn *t, pgq *q, pgqi_take *take)
 
     if (t->promote >= 0)
         read_promoted(t->s[t->promote].res, q, take);
-    if (succeeded(res, PGRES_TUPLES_OK) && succeeded(t->s[t->savepoint].res, PGRES_COMMAND_OK)) {
+    if (opened(t)) {
         t->s[t->claim].res = NULL;
         take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &report);
         take->again = report.lost > 0 || report.due;
@@ -179,8 +204,14 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
     settled = !settle || committed(t.s[t.commit].res);
     if (settle && settled)
         settle->status = settle->failed ? PGQ_FAILED : PGQ_OK;
-    if (!settled)
+    if (!settled && opened(&t)) {
+        /* The commit itself failed, and the next scope is open: whoever claims the message counts it. */
+        snprintf(settle->text, sizeof settle->text, "%s", q->error.message);
+        settle->status = PGQ_FAILED;
+        settled = 1;
+    } else if (!settled) {
         settle_failed(q, settle);
+    }
     if (take && t.claim < 0) {
         take->status = pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     } else if (take && settled) {

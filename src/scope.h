@@ -29,6 +29,10 @@ typedef struct pgqi_take {
     pgq_messages *messages; /* out: one, or NULL; the caller's to free */
 } pgqi_take;
 
+/* What a call with a handler needs: a queue's name, a handler, and that none is running on the handle;
+ * with own, also a connection of the library's, with no transaction open on it. */
+pgq_status pgqi_scope_enter(pgq *q, const char *queue, pgq_handler handler, int own);
+
 /* Either may be NULL. The scope that take opens stays open if take->status is OK. */
 void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take);
 

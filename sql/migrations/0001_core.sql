@@ -18,8 +18,8 @@ CREATE TABLE mq.queue (
     max_size    integer     NOT NULL DEFAULT 65536 CHECK (max_size >= -1),
     priority    integer     NOT NULL DEFAULT 999 CHECK (priority >= 0),
     error_limit integer     CHECK (error_limit >= 1),
-    created     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    modified    timestamptz NOT NULL DEFAULT clock_timestamp()
+    created     timestamptz NOT NULL DEFAULT statement_timestamp(),
+    modified    timestamptz NOT NULL DEFAULT statement_timestamp()
 );
 
 -- Ids and positions come from one sequence: a new message's position is its id, and a message

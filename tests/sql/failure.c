@@ -282,7 +282,8 @@ static void storm(void)
               " WHERE xmax::text = pg_current_xact_id()::text")
 
 /* Transactions that overlap, and end in every way: the books balance to the last attempt. None ends while
- * another one is taking: see docs/design.md, "A death leaves a trace", for the instant in which it may pass. */
+ * another one is taking: see docs/design.md, "A death leaves a trace", for the instant in which it may pass.
+ */
 static void balance(void)
 {
     PGconn *p[5];
