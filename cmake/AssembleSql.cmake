@@ -1,8 +1,9 @@
 # Puts sql/ together: pgq.sql for psql, and the same script as a C array for the library.
 #   cmake -DSOURCE=sql -DOUT=dir -DVERSION=x.y.z -P AssembleSql.cmake
 # The order of the lists is the order of execution.
-set(migrations 0001_core)
-set(functions outcome doorbell queue enqueue settle claim browse dead access)
+set(migrations 0001_core 0002_leases)
+set(functions outcome attributes holder doorbell stats queue enqueue send due settle receipt claim take browse dead
+    clean access)
 
 set(MIGRATIONS "")
 set(SCHEMA_VERSION 0)

@@ -1,8 +1,9 @@
 -- Who may do what. EXECUTE is revoked from PUBLIC at the end of each install; these two grant a
 -- role what it takes to produce, or to consume, and no more. Both may be granted to one role.
--- The functions run with the caller's rights, so each grant names the tables too.
+-- The functions run with the caller's rights, so each grant names the tables too; those whose names begin with _ give
+-- nobody more than the tables do, and go with both. Who was granted what is kept, for the upgrades to come.
 
-CREATE OR REPLACE FUNCTION mq._grant(role name, functions text[], VARIADIC tables text[]) RETURNS void
+CREATE OR REPLACE FUNCTION mq._grant(role name, functions text[], but text[], VARIADIC tables text[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ns oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c
@@ -11,7 +12,8 @@ DECLARE
     t text;
 BEGIN
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %s TO %I', ns::regnamespace, role);
-    FOR f IN SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = ns AND p.proname = ANY (functions) LOOP
+    FOR f IN SELECT p.oid FROM pg_catalog.pg_proc p
+             WHERE p.pronamespace = ns AND (p.proname = ANY (functions) OR p.proname LIKE '\_%' AND p.proname <> ALL (but)) LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', f, role);
     END LOOP;
     FOREACH t IN ARRAY tables LOOP
@@ -20,25 +22,46 @@ BEGIN
     END LOOP;
 END $$;
 
--- role may send: it can neither read, take nor remove a message.
-CREATE OR REPLACE FUNCTION mq.grant_producer(role name) RETURNS void
-LANGUAGE sql AS $$
-    SELECT mq._grant(role,
-        '{version,enqueue,enqueue_many,list_queues,channel,id_text,_enqueue,_enqueue_many,_open_for_send,
-          _message_fault,_outcome,_no_queue,_name_fault,_create_queue,_queue_fault,_is_json,_is_json_object,_ms,_raise,_ring,_channel,_channel_of}',
-        'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration', 'INSERT ON message', 'USAGE ON position');
-$$;
+CREATE OR REPLACE FUNCTION mq._grant_part(role name, part text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    total regclass;
+BEGIN
+    IF part = 'producer' THEN
+        PERFORM mq._grant(role, '{version,enqueue,enqueue_unique,enqueue_many,list_queues,channel,id_text}', '{}',
+            'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'INSERT, SELECT (id, queue_id, order_key, dedup_key) ON message',
+            'SELECT, INSERT, UPDATE, DELETE ON dedup_window', 'USAGE ON position');
+    ELSE
+        PERFORM mq._grant(role,
+            '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
+              reschedule,list,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake}',
+            -- It may insert messages, to return those that it takes; but not send.
+            '{_enqueue,_enqueue_many,_store_keyed}',
+            'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
+            'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position');
+    END IF;
+    FOR total IN SELECT unnest(ARRAY[q.sent, q.received]) FROM mq.queue q LOOP
+        EXECUTE format('GRANT USAGE ON %s TO %I', total, role);
+    END LOOP;
+    INSERT INTO mq.granted (role, part) VALUES (role, part) ON CONFLICT ON CONSTRAINT granted_pkey DO NOTHING;
+END $$;
 
--- role may take, settle, look and cancel, and see to the dead letters: it can neither send nor
+-- role may send: it can neither read, take nor remove a message; of those there are it sees ids and keys.
+CREATE OR REPLACE FUNCTION mq.grant_producer(role name) RETURNS void
+LANGUAGE sql AS $$ SELECT mq._grant_part(role, 'producer') $$;
+
+-- role may take, settle, look, tidy and cancel, and see to the dead letters: it can neither send nor
 -- change a queue.
 CREATE OR REPLACE FUNCTION mq.grant_consumer(role name) RETURNS void
-LANGUAGE sql AS $$
-    SELECT mq._grant(role,
-        '{version,pop,dequeue,ack,nack,list,peek,count,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,
-          doze,awake,_take,_claim,_promote,_promote_queue,_due_in_ms,_in_progress,_holder,_withdraw,_count_failure,_ack,_nack,
-          _list,_count,_requeue_dead,_purge_dead,_open_for_send,_returned,_ring,_channel,_channel_of,_no_queue,_name_fault,
-          _kind,_body,_outcome,_raise}',
-        'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
-        'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, DELETE ON dead_letter',
-        'USAGE, SELECT ON position');
-$$;
+LANGUAGE sql AS $$ SELECT mq._grant_part(role, 'consumer') $$;
+
+-- The end of an install: what functions alone could not do.
+CREATE OR REPLACE FUNCTION mq._installed() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM mq._put_in_force(NULL);
+    PERFORM mq._make_totals(q.id) FROM mq.queue q WHERE q.sent IS NULL;
+    PERFORM mq._grant_part(g.role, g.part) FROM mq.granted g JOIN pg_catalog.pg_roles r ON r.rolname = g.role;
+END $$;

@@ -1,12 +1,12 @@
 -- Looking without touching, and taking a message back. These scan: their cost grows with the queue.
 
--- state: ready, delayed, in_flight or dead; the order is that of delivery, of falling due, of
--- delivery, of dying. A first row with a code, or any number of messages.
+-- state: ready, delayed, blocked, in_flight or dead; the order is that of delivery, of falling due, of
+-- sending, of delivery with the leased ones last, of dying. A first row with a code, or any number of messages.
 CREATE OR REPLACE FUNCTION mq._list(queue text, wanted text, max_count integer, skip integer)
 RETURNS TABLE (
     code text, detail text, state text, id bigint, priority integer, attempts integer, errors integer,
     kind smallint, sent timestamptz, due timestamptz, first_received timestamptz, expires timestamptz,
-    died timestamptz, headers text, last_error text, payload bytea
+    died timestamptz, headers text, last_error text, payload bytea, reason text, order_key text, dedup_key text
 )
 LANGUAGE plpgsql ROWS 100
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -14,8 +14,8 @@ DECLARE
     qid integer;
     o mq.outcome;
 BEGIN
-    IF wanted IS NULL OR wanted NOT IN ('ready', 'delayed', 'in_flight', 'dead') THEN
-        o := mq._outcome('MQ001', format('state "%s" is unknown: ready, delayed, in_flight or dead is allowed', wanted));
+    IF wanted IS NULL OR wanted NOT IN ('ready', 'delayed', 'blocked', 'in_flight', 'dead') THEN
+        o := mq._outcome('MQ001', format('state "%s" is unknown: ready, delayed, blocked, in_flight or dead is allowed', wanted));
     ELSIF max_count IS NULL OR max_count < 0 OR skip IS NULL OR skip < 0 THEN
         o := mq._outcome('MQ001', format('max_count %s and skip %s must not be negative', max_count, skip));
     ELSE
@@ -30,20 +30,30 @@ BEGIN
         RETURN NEXT;
     ELSIF wanted = 'dead' THEN
         RETURN QUERY SELECT NULL, NULL, wanted, d.id, d.priority, d.attempts, d.errors, d.kind, d.sent,
-            NULL::timestamptz, d.first_received, d.expires, d.died, d.headers::text, d.last_error, d.payload
+            NULL::timestamptz, d.first_received, d.expires, d.died, d.headers::text, d.last_error, d.payload,
+            d.reason, d.order_key, d.dedup_key
         FROM mq.dead_letter d WHERE d.queue_id = qid ORDER BY d.died, d.id LIMIT max_count OFFSET skip;
-    ELSIF wanted = 'delayed' THEN
+    ELSIF wanted IN ('delayed', 'blocked') THEN
         RETURN QUERY SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
-            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload
-        FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0
+            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload,
+            NULL, m.order_key, m.dedup_key
+        FROM mq.message m
+        WHERE m.queue_id = qid AND m.state <> 0 AND m.state = CASE wanted WHEN 'delayed' THEN 1 ELSE 3 END
         ORDER BY m.due, m.id LIMIT max_count OFFSET skip;
     ELSE
-        RETURN QUERY SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
-            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload
-        FROM mq.message m
-        WHERE m.queue_id = qid AND m.state = 0 AND (mq._holder(m.xmax) = 'held') = (wanted = 'in_flight')
-          AND COALESCE(m.expires > clock_timestamp(), true)
-        ORDER BY m.priority, m.position LIMIT max_count OFFSET skip;
+        RETURN QUERY
+        SELECT NULL, NULL, wanted, m.id, m.priority, m.attempts, m.errors, m.kind, m.sent,
+            m.due, m.first_received, m.expires, NULL::timestamptz, m.headers::text, m.last_error, m.payload,
+            NULL, m.order_key, m.dedup_key
+        FROM (
+            (SELECT r.* FROM mq.message r
+             WHERE r.queue_id = qid AND r.state = 0 AND (mq._holder(r.xmax) = 'held') = (wanted = 'in_flight')
+               AND COALESCE(r.expires > clock_timestamp(), true)
+             ORDER BY r.priority, r.position)
+            UNION ALL
+            (SELECT l.* FROM mq.message l
+             WHERE wanted = 'in_flight' AND l.queue_id = qid AND l.state <> 0 AND l.state = 2 ORDER BY l.due, l.id)
+        ) m LIMIT max_count OFFSET skip;
     END IF;
 END $$;
 
@@ -58,7 +68,7 @@ BEGIN
         PERFORM mq._raise(r.code, r.detail);
         RETURN NEXT (r.id, queue, r.state, r.priority, r.attempts, r.errors, mq._kind(r.kind), r.payload,
                      mq._body(r.kind, r.payload), r.headers::json, r.sent, r.due, r.first_received,
-                     r.expires, r.last_error, r.died)::mq.item;
+                     r.expires, r.last_error, r.died, r.reason, r.order_key, r.dedup_key)::mq.item;
     END LOOP;
 END $$;
 
@@ -68,7 +78,7 @@ LANGUAGE sql AS $$ SELECT * FROM mq.list(queue, 'ready', max_count, 0) $$;
 
 CREATE OR REPLACE FUNCTION mq._count(
     queue text, OUT code text, OUT detail text,
-    OUT ready bigint, OUT delayed bigint, OUT in_flight bigint, OUT dead bigint
+    OUT ready bigint, OUT delayed bigint, OUT blocked bigint, OUT in_flight bigint, OUT dead bigint
 )
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
@@ -86,13 +96,15 @@ BEGIN
     SELECT count(*) FILTER (WHERE NOT s.held), count(*) FILTER (WHERE s.held) INTO ready, in_flight
     FROM (SELECT mq._holder(m.xmax) = 'held' AS held FROM mq.message m
           WHERE m.queue_id = qid AND m.state = 0 AND COALESCE(m.expires > clock_timestamp(), true)) s;
-    SELECT count(*) INTO delayed FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0;
+    SELECT count(*) FILTER (WHERE m.state = 1), count(*) FILTER (WHERE m.state = 3),
+           in_flight + count(*) FILTER (WHERE m.state = 2) INTO delayed, blocked, in_flight
+    FROM mq.message m WHERE m.queue_id = qid AND m.state <> 0;
     SELECT count(*) INTO dead FROM mq.dead_letter d WHERE d.queue_id = qid;
 END $$;
 
--- Exact, by scanning the queue.
+-- Exact, by scanning the queue. For numbers at any depth see mq.stats.
 CREATE OR REPLACE FUNCTION mq.count(
-    queue text, OUT ready bigint, OUT delayed bigint, OUT in_flight bigint, OUT dead bigint
+    queue text, OUT ready bigint, OUT delayed bigint, OUT blocked bigint, OUT in_flight bigint, OUT dead bigint
 )
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -101,6 +113,7 @@ BEGIN
     PERFORM mq._raise(r.code, r.detail);
     ready := r.ready;
     delayed := r.delayed;
+    blocked := r.blocked;
     in_flight := r.in_flight;
     dead := r.dead;
 END $$;
@@ -110,12 +123,16 @@ CREATE OR REPLACE FUNCTION mq.cancel(message_id bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
-    held xid;
+    m record;
 BEGIN
-    SELECT m.xmax INTO held FROM mq.message m WHERE m.id = message_id FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND OR mq._holder(held) = 'held' THEN
+    SELECT t.xmax AS holder, t.state, t.queue_id, t.order_key INTO m FROM mq.message t
+    WHERE t.id = message_id AND t.state + 0 <> 2 FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND OR m.state = 0 AND mq._holder(m.holder) = 'held' THEN
         RETURN false;
     END IF;
     PERFORM mq._withdraw(message_id);
+    IF m.order_key IS NOT NULL THEN
+        PERFORM mq._advance(m.queue_id, m.order_key);
+    END IF;
     RETURN true;
 END $$;

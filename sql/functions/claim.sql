@@ -1,124 +1,15 @@
--- Taking messages. See docs/design.md, "The cursor" and "A death leaves a trace".
+-- Taking messages. See docs/design.md, "The cursor".
 
--- A row's xmax is the xid of the transaction that holds it, or held it last. On a ready row it is 0,
--- or that of a consumer at work, or that of one whose transaction ended without settling the
--- message: its process died, or it rolled back.
-
--- Whether a transaction is still running.
-CREATE OR REPLACE FUNCTION mq._in_progress(holder xid) RETURNS boolean
-LANGUAGE plpgsql AS $$
-DECLARE
-    newest bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
-    ahead bigint := (holder::text::bigint - newest) & 4294967295;
-BEGIN
-    IF holder = '0'::xid THEN
-        RETURN false;
-    ELSIF ahead < 2147483648 THEN
-        -- A snapshot's xmax follows the newest transaction that has ended: running ones may be newer.
-        BEGIN
-            RETURN pg_xact_status((newest + ahead)::text::xid8) = 'in progress';
-        EXCEPTION WHEN invalid_parameter_value THEN
-            RETURN false;  -- in the future
-        END;
-    END IF;
-    -- An xid is 32 bits; the running ones lie within 2^31 of the newest.
-    newest := newest + ahead - 4294967296;
-    RETURN newest > 2 AND COALESCE(pg_xact_status(newest::text::xid8) = 'in progress', false);
-END $$;
-
--- What a row's xmax tells: 'free' nobody had it, 'held' somebody has it, 'gone' a consumer had it and
--- ended without settling it, 'kept' somebody was to remove it without consuming it, and rolled back.
--- A lock by a transaction and a change by its subtransaction make a MultiXact, which looks like an xid
--- and names both. _withdraw leaves such a one, with a weaker lock than any consumer takes.
-CREATE OR REPLACE FUNCTION mq._holder(holder xid) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    r record;
-BEGIN
-    IF holder = '0'::xid THEN
-        RETURN 'free';
-    ELSIF mq._in_progress(holder) THEN
-        RETURN 'held';
-    END IF;
-    SELECT bool_or(mq._in_progress(m.xid)) AS held, bool_or(m.mode = 'fornokeyupd') AS kept INTO r
-    FROM pg_get_multixact_members(holder) m;
-    RETURN CASE WHEN r.held THEN 'held' WHEN r.kept THEN 'kept' ELSE 'gone' END;
-EXCEPTION WHEN OTHERS THEN
-    RETURN 'gone';  -- it is an xid: there is no such MultiXact
-END $$;
-
--- Deletes a message, locked FOR NO KEY UPDATE by this transaction, without consuming it.
-CREATE OR REPLACE FUNCTION mq._withdraw(message_id bigint) RETURNS void
-LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-BEGIN
-    BEGIN
-        DELETE FROM mq.message m WHERE m.id = message_id;
-    EXCEPTION WHEN no_data_found THEN
-        RAISE;  -- for the subtransaction's sake: see _holder
-    END;
-END $$;
-
--- Makes ready what is due, oldest first, at most max_count messages. due_in_ms: when the next falls
--- due, NULL if nothing waits; due_mark: from where to look the next time, NULL if there is more.
-CREATE OR REPLACE FUNCTION mq._promote(
-    queue_id integer, due_from timestamptz, max_count integer,
-    OUT promoted integer, OUT due_in_ms bigint, OUT due_mark timestamptz
-)
-LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-DECLARE
-    ids bigint[];
-    at timestamptz := clock_timestamp();
-BEGIN
-    ids := ARRAY(
-        SELECT m.id FROM mq.message m
-        WHERE m.queue_id = _promote.queue_id AND m.state <> 0 AND m.due >= due_from AND m.due <= at
-        ORDER BY m.due LIMIT max_count FOR UPDATE SKIP LOCKED);
-    promoted := cardinality(ids);
-    FOR i IN 1 .. promoted LOOP
-        -- A new row, not an update: that would hand this transaction's lock on to the new version.
-        WITH gone AS (DELETE FROM mq.message m WHERE m.id = ids[i] RETURNING m.*)
-        INSERT INTO mq.message (id, position, sent, queue_id, priority, attempts, errors, state, kind, due,
-                                expires, first_received, headers, last_error, payload)
-        SELECT g.id, nextval('mq.position'), g.sent, g.queue_id, g.priority, g.attempts, g.errors, 0, g.kind, g.due,
-               g.expires, g.first_received, g.headers, g.last_error, g.payload
-        FROM gone g;
-    END LOOP;
-    due_in_ms := mq._due_in_ms(queue_id, due_from);
-    IF promoted < max_count THEN
-        -- The grace is for a transaction that commits later than its message is due.
-        due_mark := at - interval '1 s';
-    END IF;
-END $$;
-
--- The same for the library, which runs it on its own, outside a scope.
-CREATE OR REPLACE FUNCTION mq._promote_queue(
-    queue text, due_from timestamptz, OUT promoted integer, OUT due_in_ms bigint, OUT due_mark timestamptz
-)
-LANGUAGE plpgsql AS $$
-DECLARE
-    r record;
-    qid integer;
-BEGIN
-    SELECT q.id INTO qid FROM mq.queue q WHERE q.name = queue;
-    IF FOUND THEN
-        r := mq._promote(qid, due_from, 1000);
-        promoted := r.promoted;
-        due_in_ms := r.due_in_ms;
-        due_mark := r.due_mark;
-    END IF;
-END $$;
-
--- Takes up to max_count messages in order. The rows stay locked to the end of the transaction;
--- with remove, they are deleted in it. A message that failed in this transaction is not taken again in it.
+-- Takes up to max_count messages in order, at most 1,000 with order keys. A message that failed in this transaction is
+-- not taken again in it, but by a lease. how: 0 the rows stay locked to the end of the transaction; 1 they are deleted in it; 2 they are
+-- leased, for the message's own time, else lease_ms, else the queue's.
 --
+-- filter: only messages whose headers contain this object. The others stay, so a look that filters tells the
+--   cursor nothing.
 -- cursor_priority, cursor_position: parallel arrays, sorted by priority; for each priority the
 --   position from which to look. Empty: from the very start, which is a sweep.
 -- due_from: first make ready what is due from that time on, at most max_count, or, in a scope of its own
---   (alone, and not remove), only tell when something falls due; NULL: neither.
+--   (alone, and how is 0), only tell when something falls due; NULL: neither.
 -- alone: the transaction holds nothing else, and the caller commits at once when it gets nothing.
 --   A lost message then ends the claim, so that its count is committed before anything else can
 --   go wrong. Otherwise the claim goes on behind it.
@@ -126,20 +17,20 @@ END $$;
 -- mark: report tail and producers, for the cursor.
 --
 -- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
--- messages were found whose consumer had died, and counted; exhausted: nothing is left; micros the
+-- messages were found elsewhere: whose consumer had died, and counted, or stuck, and freed; exhausted: nothing is left; micros the
 -- time it took; tail the last position given out before the look, and producers the transactions that
--- may hold one up to there and be in flight; due_in_ms and due_mark are _promote's; more, in a scope
+-- may hold one up to there and be in flight; due_in_ms and due_mark are _promote's, and due_micros the time that took; more, in a transaction
 -- of its own: another message stands behind, if nobody has taken it.
 CREATE OR REPLACE FUNCTION mq._claim(
-    queue text, max_count integer, remove boolean, cursor_priority integer[], cursor_position bigint[],
-    due_from timestamptz, alone boolean, mark boolean
+    queue text, max_count integer, how smallint, lease_ms bigint, filter text,
+    cursor_priority integer[], cursor_position bigint[], due_from timestamptz, alone boolean, mark boolean
 ) RETURNS TABLE (
     report boolean, code text, detail text, lost integer, exhausted boolean, micros integer,
     tail bigint, producers text,
-    due_in_ms bigint, due_mark timestamptz, more boolean,
+    due_in_ms bigint, due_mark timestamptz, due_micros integer, more boolean,
     id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
-    sent timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
-    payload bytea
+    sent timestamptz, due timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
+    payload bytea, order_key text, dedup_key text
 )
 LANGUAGE plpgsql ROWS 1
 SET jit = off SET plan_cache_mode = force_generic_plan
@@ -149,41 +40,58 @@ DECLARE
     q record;
     o mq.outcome;
     r record;
-    due record;
+    p record;
     ranges integer := COALESCE(array_length(cursor_priority, 1), 0);
     at_priority integer := 0;
     at_position bigint := 0;
     asked integer;
     seen integer;
     taken integer := 0;
-    all_seen boolean := true;
+    ordered integer := 0;
+    all_seen boolean := filter IS NULL;
     removed bigint[] := '{}';
+    advanced text[] := '{}';
+    leased bigint[] := '{}';
     died bigint[] := '{}';
     holder text;
+    wanted jsonb;
+    count bigint;
 BEGIN
-    SELECT t.id, t.tableoid::integer AS class INTO q FROM mq.queue t WHERE t.name = queue;
-    IF NOT FOUND THEN
-        o := mq._no_queue(queue);
+    IF filter IS NOT NULL THEN
+        wanted := mq._filter(filter);
+    END IF;
+    SELECT t.id, t.tableoid::integer AS class, t.lease_ms, t.received, t.paused INTO q FROM mq.queue t WHERE t.name = queue;
+    IF NOT FOUND OR filter IS NOT NULL AND wanted IS NULL THEN
+        o := CASE WHEN q.id IS NULL THEN mq._no_queue(queue) ELSE mq._outcome('MQ001', 'the filter is not a JSON object') END;
         report := true;
         code := o.code;
         detail := o.detail;
         RETURN NEXT;
         RETURN;
+    ELSIF q.paused THEN
+        report := true;
+        lost := 0;
+        exhausted := false;
+        micros := 0;
+        RETURN NEXT;
+        RETURN;
     END IF;
     -- Before the first row is locked: a sleeper that finds this key free finds the rows free too.
     PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
-    IF due_from IS NOT NULL AND alone AND NOT remove THEN
+    IF due_from IS NOT NULL AND alone AND how = 0 THEN
         -- This transaction may stay open for long: what it made ready would be hidden as long.
-        due_in_ms := mq._due_in_ms(q.id, due_from);
+        due_in_ms := mq._due_in_ms(q.id, due_from, began + interval '100 ms');
     ELSIF due_from IS NOT NULL THEN
-        due := mq._promote(q.id, due_from, max_count);
-        due_in_ms := due.due_in_ms;
-        due_mark := due.due_mark;
+        -- All that is due, not max_count: the most urgent of it is to go first.
+        p := mq._promote(q.id, due_from, GREATEST(max_count, 1000));
+        due_in_ms := p.due_in_ms;
+        due_mark := p.due_mark;
     END IF;
+    due_micros := extract(epoch FROM clock_timestamp() - began) * 1000000;
 
-    IF mark THEN
+    IF mark AND filter IS NULL THEN
         -- In this order: who took a position before it was read has had the producers' key since.
-        SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END INTO tail FROM mq.position p;
+        SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO tail FROM mq.position s;
         SELECT COALESCE(string_agg(l.virtualtransaction, ' '), '') INTO producers FROM pg_catalog.pg_locks l
         WHERE l.locktype = 'advisory' AND l.classid = q.class::oid AND l.objid = (q.id * 4 + 1)::oid
           AND l.objsubid = 2 AND l.granted
@@ -191,6 +99,7 @@ BEGIN
     END IF;
 
     report := false;
+    lease_ms := COALESCE(lease_ms, q.lease_ms);
     -- Range i begins at the cursor of priority i and ends before the next priority that has one;
     -- range 0 holds whatever is more urgent than those.
     <<ranges>>
@@ -200,15 +109,19 @@ BEGIN
             at_position := cursor_position[i];
         END IF;
         LOOP
-            asked := max_count - taken;
+            asked := LEAST(max_count - taken, 1000);
             seen := 0;
             FOR r IN
                 SELECT m.*, m.xmax AS holder FROM mq.message m
                 WHERE m.queue_id = q.id AND m.state = 0
                   AND (m.priority, m.position) >= (at_priority, at_position)
                   AND m.priority < COALESCE(cursor_priority[i + 1], 2147483648)
-                  -- Not what this transaction has failed; tested before the row is locked.
-                  AND (m.errors = 0 OR NOT mq._in_progress(m.xmin))
+                  -- These are tested before the row is locked. Not what this transaction has failed, unless it commits
+                  -- before the work begins:
+                  AND (m.errors = 0 OR how = 2 OR NOT mq._in_progress(m.xmin))
+                  -- The filter first: to ask for the key is to lock it.
+                  AND CASE WHEN wanted IS NULL OR mq._matches(m.headers, wanted)
+                      THEN m.order_key IS NULL OR mq._is_next(m.queue_id, m.order_key, m.id) ELSE false END
                 ORDER BY m.priority, m.position
                 LIMIT asked FOR UPDATE SKIP LOCKED
             LOOP
@@ -219,6 +132,9 @@ BEGIN
                 CONTINUE WHEN holder = 'held';  -- this transaction has it already
                 IF r.expires <= began THEN
                     removed := removed || r.id;
+                    IF r.order_key IS NOT NULL THEN
+                        advanced := advanced || r.order_key;
+                    END IF;
                     CONTINUE;
                 ELSIF holder = 'gone' THEN
                     died := died || r.id;
@@ -236,13 +152,24 @@ BEGIN
                 headers := r.headers::text;
                 last_error := r.last_error;
                 payload := r.payload;
+                order_key := r.order_key;
+                dedup_key := r.dedup_key;
+                due := CASE WHEN how = 2 THEN began + COALESCE(r.lease_ms, _claim.lease_ms) * interval '1 ms' END;
                 RETURN NEXT;
                 taken := taken + 1;
-                IF remove THEN
+                IF how = 1 THEN
                     removed := removed || r.id;
+                ELSIF how = 2 THEN
+                    leased := leased || r.id;
+                END IF;
+                IF r.order_key IS NOT NULL THEN
+                    ordered := ordered + 1;
+                    IF how = 1 THEN
+                        advanced := advanced || r.order_key;
+                    END IF;
                 END IF;
             END LOOP;
-            IF taken = max_count OR alone AND cardinality(died) > 0 THEN
+            IF taken = max_count OR ordered >= 1000 OR alone AND cardinality(died) > 0 THEN
                 all_seen := false;
                 EXIT ranges;
             END IF;
@@ -253,16 +180,40 @@ BEGIN
     FOR i IN 1 .. cardinality(removed) LOOP
         DELETE FROM mq.message m WHERE m.id = removed[i];
     END LOOP;
-    FOR i IN 1 .. cardinality(died) LOOP
-        PERFORM mq._count_failure(died[i], 'the consumer died or rolled back');
+    FOR i IN 1 .. cardinality(leased) LOOP
+        UPDATE mq.message m SET state = 2, attempts = m.attempts + 1, first_received = COALESCE(m.first_received, began),
+               due = began + COALESCE(m.lease_ms, _claim.lease_ms) * interval '1 ms'
+        WHERE m.id = leased[i];
     END LOOP;
+    FOR i IN 1 .. cardinality(advanced) LOOP
+        PERFORM mq._advance(q.id, advanced[i]);
+    END LOOP;
+    FOR i IN 1 .. cardinality(died) LOOP
+        PERFORM mq._fail(died[i], 'the consumer died or rolled back', NULL, NULL);
+    END LOOP;
+    IF taken = 1 THEN
+        count := nextval(q.received);
+    ELSIF taken > 1 THEN
+        PERFORM mq._add_total(q.received, taken);
+    END IF;
 
     report := true;
     id := NULL;
     payload := NULL;
     lost := cardinality(died);
+    IF how = 1 AND due_from IS NOT NULL THEN
+        lost := lost + p.returned;  -- counted in this transaction, and not taken in it
+    END IF;
+    IF ranges = 0 AND due_from IS NOT NULL AND all_seen AND taken = 0 THEN
+        -- A sweep that finds nothing looks for what is stuck behind its order key, too.
+        IF alone AND how = 0 THEN
+            due_in_ms := CASE WHEN mq._next_stuck(q.id, '') IS NOT NULL THEN 0 ELSE due_in_ms END;
+        ELSE
+            lost := lost + mq._unblock(q.id);
+        END IF;
+    END IF;
     exhausted := all_seen;
-    IF alone AND NOT remove AND taken = max_count THEN
+    IF alone AND how <> 1 AND taken = max_count THEN
         SELECT true INTO more FROM mq.message m
         WHERE m.queue_id = q.id AND m.state = 0 AND (m.priority, m.position) >= (at_priority, at_position)
         ORDER BY m.priority, m.position LIMIT 1;
@@ -271,39 +222,47 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- For callers in other languages: the next messages, taken and deleted in one step, in order;
--- none is a normal outcome. Commit, and they are done; roll back, and they come back, with the
--- attempt counted.
-CREATE OR REPLACE FUNCTION mq.pop(queue text, max_count integer DEFAULT 1) RETURNS SETOF mq.item
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT * FROM mq._take(queue, max_count, true);
-END $$;
-
--- The first half of a dequeue scope: the next messages, locked in this transaction. Do the work in
--- it too, settle each message by ack or nack, then commit. To keep a failed piece of work from
--- undoing the rest, do it behind a SAVEPOINT, roll back to that, and nack.
-CREATE OR REPLACE FUNCTION mq.dequeue(queue text, max_count integer DEFAULT 1) RETURNS SETOF mq.item
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT * FROM mq._take(queue, max_count, false);
-END $$;
-
-CREATE OR REPLACE FUNCTION mq._take(queue text, max_count integer, remove boolean) RETURNS SETOF mq.item
-LANGUAGE plpgsql AS $$
+-- Whether a ready message of an order key may be taken: it is the first of its key, and none of the key is in
+-- flight. Takes the key's lock to the end of the transaction: of two that ask for the same key at once, one is refused.
+CREATE OR REPLACE FUNCTION mq._is_next(queue_id integer, order_key text, message_id bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    c record;
+    hash bigint := hashtextextended(order_key, queue_id);
 BEGIN
-    IF max_count IS NULL OR max_count NOT BETWEEN 1 AND 100000 THEN
-        PERFORM mq._raise('MQ001', format('max_count %s is out of range: 1 to 100000 is allowed', max_count));
+    IF NOT pg_try_advisory_xact_lock(('mq.queue'::regclass::oid::bigint << 32) # hash) THEN
+        RETURN false;
     END IF;
-    FOR c IN SELECT * FROM mq._claim(queue, max_count, remove, NULL, NULL, '-infinity', false, false) LOOP
-        IF c.report THEN
-            PERFORM mq._raise(c.code, c.detail);
-        ELSE
-            RETURN NEXT (c.id, queue, 'in_flight', c.priority, c.attempts, c.errors, mq._kind(c.kind), c.payload,
-                         mq._body(c.kind, c.payload), c.headers::json, c.sent, NULL, c.first_received,
-                         c.expires, c.last_error, NULL)::mq.item;
-        END IF;
-    END LOOP;
+    -- A look of its own sees what was committed before the lock was had.
+    IF mq._first_of_key(queue_id, order_key) IS DISTINCT FROM message_id THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM mq.message t
+    WHERE hashtextextended(t.order_key, t.queue_id) >= hash AND hashtextextended(t.order_key, t.queue_id) <= hash
+      AND t.order_key IS NOT NULL AND t.state IN (0, 2)
+      AND t.id + 0 <> message_id AND (t.state = 2 OR mq._holder(t.xmax) = 'held')
+    ORDER BY hashtextextended(t.order_key, t.queue_id) LIMIT 1;
+    RETURN NOT FOUND;
 END $$;
+
+-- NULL if it is no filter.
+CREATE OR REPLACE FUNCTION mq._filter(filter text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    wanted jsonb;
+BEGIN
+    wanted := filter;
+    RETURN CASE WHEN jsonb_typeof(wanted) = 'object' THEN wanted END;
+EXCEPTION WHEN data_exception OR statement_too_complex THEN
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._matches(headers json, filter jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN COALESCE(headers::jsonb @> filter, false);
+EXCEPTION WHEN data_exception THEN
+    RETURN false;  -- \u0000, which jsonb cannot hold
+END $$;
+

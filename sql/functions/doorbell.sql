@@ -48,22 +48,24 @@ BEGIN
     -- Refused both: another producer is asking the same thing, and was alone with the key.
 END $$;
 
+-- Takes the consumers' key.
+CREATE OR REPLACE FUNCTION mq._consuming(queue_id integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared('mq.queue'::regclass::oid::integer, queue_id * 4 + 2);
+END $$;
+
 -- For a call that returns messages to a queue: takes the consumers' key, as delete_queue, which holds the
 -- producers' one, may be waiting for this very transaction; and rings.
 CREATE OR REPLACE FUNCTION mq._returned(queue_id integer) RETURNS void
 LANGUAGE plpgsql AS $$
-DECLARE
-    class integer;
 BEGIN
-    SELECT q.tableoid::integer INTO class FROM mq.queue q WHERE q.id = _returned.queue_id;
-    IF FOUND THEN
-        PERFORM pg_advisory_xact_lock_shared(class, queue_id * 4 + 2);
-        PERFORM mq._ring(class, queue_id);
-    END IF;
+    PERFORM mq._consuming(queue_id);
+    PERFORM mq._ring('mq.queue'::regclass::oid::integer, queue_id);
 END $$;
 
--- In how many milliseconds the next delayed message falls due, 0 if it is, NULL if none waits.
-CREATE OR REPLACE FUNCTION mq._due_in_ms(queue_id integer, due_from timestamptz) RETURNS bigint
+-- In how many milliseconds the next message falls due, delayed or leased, 0 if it is; NULL if none does before due_to.
+CREATE OR REPLACE FUNCTION mq._due_in_ms(queue_id integer, due_from timestamptz, due_to timestamptz) RETURNS bigint
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
@@ -71,7 +73,7 @@ DECLARE
     next_due timestamptz;
 BEGIN
     SELECT m.due INTO next_due FROM mq.message m
-    WHERE m.queue_id = _due_in_ms.queue_id AND m.state <> 0 AND m.due >= due_from
+    WHERE m.queue_id = _due_in_ms.queue_id AND m.state <> 0 AND m.due >= due_from AND m.due < due_to
     ORDER BY m.due LIMIT 1;
     RETURN CASE WHEN next_due IS NOT NULL
         THEN GREATEST(0, ceil(extract(epoch FROM next_due - clock_timestamp()) * 1000)) END;
@@ -79,7 +81,7 @@ END $$;
 
 -- Announces a sleeper (unless it is announced already) and tells what it must still wait for:
 -- producing and consuming say that a transaction that began earlier is in flight, and due_in_ms when
--- the next delayed message falls due.
+-- the next message falls due.
 -- Outside a transaction only. After it, look once more; then sleep. See mq.awake.
 CREATE OR REPLACE FUNCTION mq.doze(
     queue text, announced boolean DEFAULT false, due_from timestamptz DEFAULT '-infinity',
@@ -91,7 +93,7 @@ DECLARE
     q record;
     o mq.outcome;
 BEGIN
-    SELECT t.id, t.tableoid::integer AS class INTO q FROM mq.queue t WHERE t.name = queue;
+    SELECT t.id, t.tableoid::integer AS class, t.paused INTO q FROM mq.queue t WHERE t.name = queue;
     IF NOT FOUND THEN
         o := mq._no_queue(queue);
         code := o.code;
@@ -103,7 +105,9 @@ BEGIN
     END IF;
     producing := NOT (pg_try_advisory_lock(q.class, q.id * 4 + 1) AND pg_advisory_unlock(q.class, q.id * 4 + 1));
     consuming := NOT (pg_try_advisory_lock(q.class, q.id * 4 + 2) AND pg_advisory_unlock(q.class, q.id * 4 + 2));
-    due_in_ms := mq._due_in_ms(q.id, due_from);
+    IF NOT q.paused THEN
+        due_in_ms := mq._due_in_ms(q.id, due_from, 'infinity');
+    END IF;
 END $$;
 
 -- Takes back the announcement of mq.doze.

@@ -5,13 +5,15 @@
 -- A queue that is just being deleted is waited for, and looked up again.
 CREATE OR REPLACE FUNCTION mq._open_for_send(
     name text, create_queue boolean,
-    OUT id integer, OUT max_size integer, OUT priority integer, OUT class integer
+    OUT id integer, OUT max_size integer, OUT priority integer, OUT delay_ms bigint, OUT ttl_ms bigint,
+    OUT total regclass, OUT class integer
 )
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     LOOP
-        SELECT q.id, q.max_size, q.priority, q.tableoid::integer INTO id, max_size, priority, class
+        SELECT q.id, q.max_size, q.priority, q.delay_ms, NULLIF(q.ttl_ms, -1), q.sent, q.tableoid::integer
+        INTO id, max_size, priority, delay_ms, ttl_ms, total, class
         FROM mq.queue q WHERE q.name = _open_for_send.name;
         IF FOUND THEN
             IF pg_try_advisory_xact_lock_shared(class, id * 4 + 1) THEN
@@ -25,29 +27,148 @@ BEGIN
         ELSE
             EXIT WHEN mq._name_fault(name) IS NOT NULL
                 OR NOT COALESCE(create_queue, (SELECT n.auto_create FROM mq.namespace n));
-            PERFORM mq._create_queue(name, NULL, NULL, NULL, true);
+            PERFORM mq._create_queue(name, NULL, true);
         END IF;
     END LOOP;
 END $$;
 
+-- A message with an order key or a dedup key. duplicate: one of its dedup key is there already, or was within
+-- its window; id is that one's, and nothing was stored.
+CREATE OR REPLACE FUNCTION mq._store_keyed(
+    new_id bigint, queue_id integer, sent timestamptz, priority integer, due timestamptz, expires timestamptz,
+    kind smallint, headers json, payload bytea, lease_ms bigint, requeue boolean, error_limit integer,
+    requeue_priority integer, order_key text, dedup_key text, dedup_window_ms bigint,
+    OUT id bigint, OUT duplicate boolean
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+DECLARE
+    there record;
+BEGIN
+    duplicate := true;
+    LOOP
+        id := mq._in_window(queue_id, dedup_key, new_id);
+        EXIT WHEN id IS NOT NULL;
+        INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload,
+                                lease_ms, requeue, error_limit, requeue_priority, order_key, dedup_key)
+        VALUES (new_id, new_id, sent, queue_id, priority, mq._state_to_be(queue_id, order_key, new_id, due), kind, due, expires,
+                headers, payload, lease_ms, requeue, error_limit, requeue_priority, order_key, dedup_key)
+        -- Waits for a transaction that is sending the same key.
+        ON CONFLICT (queue_id, dedup_key) WHERE dedup_key IS NOT NULL DO NOTHING;
+        IF FOUND THEN
+            -- Between the look above and the insert one may have come, been done, and left its window.
+            id := mq._in_window(queue_id, dedup_key, new_id);
+            IF id IS NULL THEN
+                id := new_id;
+                duplicate := false;
+                IF dedup_window_ms > 0 THEN
+                    PERFORM mq._open_window(queue_id, dedup_key, new_id, sent + dedup_window_ms * interval '1 ms');
+                END IF;
+            ELSE
+                PERFORM mq._forget(new_id, true);
+            END IF;
+            EXIT;
+        END IF;
+        SELECT m.id INTO there FROM mq.message m
+        WHERE m.queue_id = _store_keyed.queue_id AND m.dedup_key = _store_keyed.dedup_key AND m.dedup_key IS NOT NULL;
+        IF FOUND THEN
+            id := there.id;
+            EXIT WHEN NOT mq._forget(id, false);  -- its time to live may be over
+        END IF;
+    END LOOP;
+END $$;
+
+-- Deletes a message that nobody will get: its time to live is over and nobody has it; or, with own, this very
+-- transaction has sent it. With the rights of the namespace's owner, as whoever sends may delete nothing else.
+CREATE OR REPLACE FUNCTION mq._forget(message_id bigint, own boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    m record;
+BEGIN
+    SELECT t.id, t.queue_id, t.order_key INTO m FROM mq.message t
+    WHERE t.id = message_id AND (own AND mq._in_progress(t.xmin) OR t.state + 0 <> 2 AND t.expires <= clock_timestamp())
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM mq.message t WHERE t.id = message_id;
+    PERFORM mq._advance(m.queue_id, m.order_key);
+    RETURN true;
+END $$;
+
+-- The state of a message that is stored or stored again under its id: delayed, blocked behind an earlier
+-- one of its order key, or ready.
+CREATE OR REPLACE FUNCTION mq._state_to_be(queue_id integer, order_key text, id bigint, due timestamptz) RETURNS smallint
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    IF due IS NOT NULL THEN
+        RETURN 1;
+    ELSIF order_key IS NOT NULL THEN
+        RETURN CASE WHEN mq._first_of_key(queue_id, order_key) < id THEN 3 ELSE 0 END;
+    END IF;
+    RETURN 0;
+END $$;
+
+-- The other message whose window a key stands in; NULL: none.
+CREATE OR REPLACE FUNCTION mq._in_window(queue_id integer, key text, new_id bigint) RETURNS bigint
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    IF key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT d.message_id FROM mq.dedup_window d
+            WHERE d.queue_id = _in_window.queue_id AND d.key = _in_window.key
+              AND d.until > clock_timestamp() AND d.message_id <> new_id);
+END $$;
+
+-- Each window that opens takes two away that are over: their number stays within what is in use.
+CREATE OR REPLACE FUNCTION mq._open_window(queue_id integer, key text, message_id bigint, until timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    over record;
+BEGIN
+    INSERT INTO mq.dedup_window AS d (queue_id, key, message_id, until) VALUES (queue_id, key, message_id, until)
+    ON CONFLICT ON CONSTRAINT dedup_window_pkey DO UPDATE SET message_id = EXCLUDED.message_id, until = EXCLUDED.until;
+    FOR over IN SELECT d.queue_id, d.key FROM mq.dedup_window d WHERE d.until < clock_timestamp()
+                ORDER BY d.until LIMIT 2 FOR UPDATE SKIP LOCKED LOOP
+        DELETE FROM mq.dedup_window d WHERE d.queue_id = over.queue_id AND d.key = over.key;
+    END LOOP;
+END $$;
+
 -- kind: 0 binary, 1 text, 2 JSON. Text is taken to be UTF-8: the callers see to it.
--- create_queue: NULL means as the namespace is set.
+-- create_queue: NULL means as the namespace is set. delay_ms, ttl_ms: NULL means as the queue is set, ttl_ms -1 none.
+-- due and what follows it: NULL unless the message has it.
 -- The message joins the caller's transaction; nothing is written unless code is NULL.
 CREATE OR REPLACE FUNCTION mq._enqueue(
     queue text, payload bytea, kind smallint, priority integer, delay_ms bigint, ttl_ms bigint,
-    headers text, create_queue boolean,
-    OUT code text, OUT detail text, OUT id bigint, OUT sent timestamptz
+    headers text, create_queue boolean, due timestamptz, lease_ms bigint, requeue boolean, error_limit integer,
+    requeue_priority integer, order_key text, dedup_key text, dedup_window_ms bigint,
+    OUT code text, OUT detail text, OUT id bigint, OUT duplicate boolean
 )
 LANGUAGE plpgsql AS $$
 DECLARE
     q record;
     o mq.outcome;
+    sent timestamptz;
+    expires timestamptz;
+    count bigint;
 BEGIN
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
         o := mq._no_queue(queue);
     ELSE
         o := mq._message_fault(queue, q.max_size, payload, kind, priority, delay_ms, ttl_ms, headers);
+        IF o.code IS NULL AND num_nonnulls(due, lease_ms, error_limit, requeue_priority, order_key, dedup_key, dedup_window_ms) > 0 THEN
+            o := mq._special_fault(due, delay_ms, lease_ms, error_limit, requeue_priority, order_key, dedup_key, dedup_window_ms);
+        END IF;
     END IF;
     IF o.code IS NOT NULL THEN
         code := o.code;
@@ -56,27 +177,49 @@ BEGIN
     END IF;
     id := nextval('mq.position');
     sent := clock_timestamp();
-    INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload)
-    VALUES (_enqueue.id, _enqueue.id, _enqueue.sent, q.id, COALESCE(_enqueue.priority, q.priority),
-            CASE WHEN delay_ms > 0 THEN 1 ELSE 0 END, _enqueue.kind,
-            CASE WHEN delay_ms > 0 THEN _enqueue.sent + delay_ms * interval '1 ms' END,
-            _enqueue.sent + ttl_ms * interval '1 ms', _enqueue.headers::json, _enqueue.payload);
-    PERFORM mq._ring(q.class, q.id);
+    delay_ms := COALESCE(delay_ms, CASE WHEN due IS NULL THEN q.delay_ms END);
+    due := CASE WHEN delay_ms > 0 THEN sent + delay_ms * interval '1 ms' WHEN due > sent THEN due END;
+    expires := sent + CASE WHEN ttl_ms IS NULL THEN q.ttl_ms WHEN ttl_ms > 0 THEN ttl_ms END * interval '1 ms';
+    priority := COALESCE(priority, q.priority);
+    IF order_key IS NULL AND dedup_key IS NULL THEN
+        duplicate := false;
+        INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload,
+                                lease_ms, requeue, error_limit, requeue_priority)
+        VALUES (_enqueue.id, _enqueue.id, sent, q.id, _enqueue.priority, CASE WHEN _enqueue.due IS NULL THEN 0 ELSE 1 END,
+                _enqueue.kind, _enqueue.due, expires, _enqueue.headers::json, _enqueue.payload,
+                _enqueue.lease_ms, _enqueue.requeue, _enqueue.error_limit, _enqueue.requeue_priority);
+    ELSE
+        SELECT s.id, s.duplicate INTO id, duplicate FROM mq._store_keyed(
+            _enqueue.id, q.id, sent, _enqueue.priority, _enqueue.due, expires, _enqueue.kind, _enqueue.headers::json,
+            _enqueue.payload, _enqueue.lease_ms, _enqueue.requeue, _enqueue.error_limit,
+            _enqueue.requeue_priority, _enqueue.order_key, _enqueue.dedup_key, _enqueue.dedup_window_ms) s;
+    END IF;
+    IF NOT duplicate THEN
+        count := nextval(q.total);
+        PERFORM mq._ring(q.class, q.id);
+    END IF;
 END $$;
 
 -- All or nothing; ids come in input order. An array other than payloads may be NULL, and so may
 -- each of its elements. On failure, failed is the 1-based number of the message at fault.
+-- Keyed messages are stored in the order of their dedup keys, so that two batches do not wait for each other.
 CREATE OR REPLACE FUNCTION mq._enqueue_many(
     queue text, payloads bytea[], kinds smallint[], priorities integer[], delays_ms bigint[],
-    ttls_ms bigint[], headers text[], create_queue boolean,
-    OUT code text, OUT detail text, OUT failed integer, OUT ids bigint[], OUT sent timestamptz
+    ttls_ms bigint[], headers text[], create_queue boolean, dues timestamptz[], leases_ms bigint[], requeues boolean[],
+    error_limits integer[], requeue_priorities integer[], order_keys text[], dedup_keys text[], dedup_windows_ms bigint[],
+    OUT code text, OUT detail text, OUT failed integer, OUT ids bigint[], OUT duplicates boolean[]
 )
 LANGUAGE plpgsql AS $$
 DECLARE
     q record;
     o mq.outcome;
     many integer := COALESCE(cardinality(payloads), 0);
+    special boolean := num_nonnulls(dues, leases_ms, requeues, error_limits, requeue_priorities, order_keys, dedup_keys,
+                                    dedup_windows_ms) > 0;
+    keyed boolean := num_nonnulls(order_keys, dedup_keys) > 0;
+    now timestamptz;
     u record;
+    s record;
 BEGIN
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
@@ -84,10 +227,16 @@ BEGIN
     ELSE
         -- Not by subscript: to find an element of an array costs as much as there are before it.
         FOR u IN
-            SELECT * FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers) WITH ORDINALITY
-                AS m (payload, kind, priority, delay_ms, ttl_ms, headers, i)
+            SELECT * FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, error_limits,
+                                 requeue_priorities, order_keys, dedup_keys, dedup_windows_ms) WITH ORDINALITY
+                AS m (payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, error_limit,
+                      requeue_priority, order_key, dedup_key, dedup_window_ms, i)
         LOOP
             o := mq._message_fault(queue, q.max_size, u.payload, u.kind, u.priority, u.delay_ms, u.ttl_ms, u.headers);
+            IF special AND o.code IS NULL THEN
+                o := mq._special_fault(u.due, u.delay_ms, u.lease_ms, u.error_limit, u.requeue_priority, u.order_key,
+                                       u.dedup_key, u.dedup_window_ms);
+            END IF;
             IF o.code IS NOT NULL THEN
                 failed := u.i;
                 o.detail := format('message %s of %s: %s', u.i, many, o.detail);
@@ -100,79 +249,57 @@ BEGIN
         detail := o.detail;
         RETURN;
     END IF;
-    sent := clock_timestamp();
-    WITH fresh AS (
-        SELECT nextval('mq.position') AS id, m.*
-        FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers) WITH ORDINALITY
-            AS m (payload, kind, priority, delay_ms, ttl_ms, headers, i)
-    ), stored AS (
-        INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload)
-        SELECT f.id, f.id, _enqueue_many.sent, q.id, COALESCE(f.priority, q.priority),
-               CASE WHEN f.delay_ms > 0 THEN 1 ELSE 0 END, COALESCE(f.kind, 0),
-               CASE WHEN f.delay_ms > 0 THEN _enqueue_many.sent + f.delay_ms * interval '1 ms' END,
-               _enqueue_many.sent + f.ttl_ms * interval '1 ms', f.headers::json, f.payload
-        FROM fresh f
-    )
-    SELECT array_agg(f.id ORDER BY f.i) INTO ids FROM fresh f;
+    now := clock_timestamp();
+    IF keyed THEN
+        ids := array_fill(0::bigint, ARRAY[many]);
+        duplicates := array_fill(false, ARRAY[many]);
+        FOR u IN
+            SELECT w.*, mq._due_of(w.due, w.delay_ms, q.delay_ms, now) AS due_at
+            FROM (SELECT nextval('mq.position') AS id, m.*
+                  FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, requeues, error_limits,
+                              requeue_priorities, order_keys, dedup_keys, dedup_windows_ms) WITH ORDINALITY
+                      AS m (payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, requeue, error_limit,
+                            requeue_priority, order_key, dedup_key, dedup_window_ms, i)
+                  OFFSET 0) w
+            ORDER BY w.dedup_key COLLATE "C" NULLS FIRST, w.i
+        LOOP
+            s := mq._store_keyed(
+                u.id, q.id, now, COALESCE(u.priority, q.priority), u.due_at,
+                now + CASE WHEN u.ttl_ms IS NULL THEN q.ttl_ms WHEN u.ttl_ms > 0 THEN u.ttl_ms END * interval '1 ms',
+                COALESCE(u.kind, 0::smallint), u.headers::json, u.payload, u.lease_ms, u.requeue, u.error_limit,
+                u.requeue_priority, u.order_key, u.dedup_key, u.dedup_window_ms);
+            ids[u.i] := s.id;
+            duplicates[u.i] := s.duplicate;
+        END LOOP;
+        many := (SELECT count(*) FROM unnest(duplicates) d WHERE NOT d);
+    ELSE
+        WITH fresh AS (
+            SELECT nextval('mq.position') AS id, m.*, mq._due_of(m.due, m.delay_ms, q.delay_ms, now) AS due_at
+            FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, requeues, error_limits,
+                        requeue_priorities) WITH ORDINALITY
+                AS m (payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, requeue, error_limit,
+                      requeue_priority, i)
+        ), stored AS (
+            INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload,
+                                    lease_ms, requeue, error_limit, requeue_priority)
+            SELECT f.id, f.id, now, q.id, COALESCE(f.priority, q.priority),
+                   CASE WHEN f.due_at IS NULL THEN 0 ELSE 1 END, COALESCE(f.kind, 0), f.due_at,
+                   now + CASE WHEN f.ttl_ms IS NULL THEN q.ttl_ms WHEN f.ttl_ms > 0 THEN f.ttl_ms END * interval '1 ms',
+                   f.headers::json, f.payload, f.lease_ms, f.requeue, f.error_limit, f.requeue_priority
+            FROM fresh f
+        )
+        SELECT array_agg(f.id ORDER BY f.i) INTO ids FROM fresh f;
+    END IF;
     IF many > 0 THEN
+        PERFORM mq._add_total(q.total, many);
         PERFORM mq._ring(q.class, q.id);
     END IF;
 END $$;
 
--- delay and ttl in seconds, fractions to the millisecond; headers: a JSON object.
-CREATE OR REPLACE FUNCTION mq.enqueue(
-    queue text, payload bytea, priority integer DEFAULT NULL, delay double precision DEFAULT NULL,
-    ttl double precision DEFAULT NULL, headers json DEFAULT NULL, create_queue boolean DEFAULT NULL
-) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    r record := mq._enqueue(queue, payload, 0::smallint, priority, mq._ms(delay), mq._ms(ttl),
-                            headers::text, create_queue);
-BEGIN
-    PERFORM mq._raise(r.code, r.detail);
-    RETURN r.id;
-END $$;
-
-CREATE OR REPLACE FUNCTION mq.enqueue(
-    queue text, payload text, priority integer DEFAULT NULL, delay double precision DEFAULT NULL,
-    ttl double precision DEFAULT NULL, headers json DEFAULT NULL, create_queue boolean DEFAULT NULL
-) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    r record := mq._enqueue(queue, convert_to(payload, 'UTF8'), 1::smallint, priority, mq._ms(delay),
-                            mq._ms(ttl), headers::text, create_queue);
-BEGIN
-    PERFORM mq._raise(r.code, r.detail);
-    RETURN r.id;
-END $$;
-
-CREATE OR REPLACE FUNCTION mq.enqueue(
-    queue text, payload json, priority integer DEFAULT NULL, delay double precision DEFAULT NULL,
-    ttl double precision DEFAULT NULL, headers json DEFAULT NULL, create_queue boolean DEFAULT NULL
-) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    r record := mq._enqueue(queue, convert_to(payload::text, 'UTF8'), 2::smallint, priority, mq._ms(delay),
-                            mq._ms(ttl), headers::text, create_queue);
-BEGIN
-    PERFORM mq._raise(r.code, r.detail);
-    RETURN r.id;
-END $$;
-
--- Many texts at once, with the same options: all or nothing, ids in input order.
-CREATE OR REPLACE FUNCTION mq.enqueue_many(
-    queue text, payloads text[], priority integer DEFAULT NULL, delay double precision DEFAULT NULL,
-    ttl double precision DEFAULT NULL, create_queue boolean DEFAULT NULL
-) RETURNS bigint[]
-LANGUAGE plpgsql AS $$
-DECLARE
-    many integer[] := ARRAY[COALESCE(cardinality(payloads), 0)];
-    r record;
-BEGIN
-    r := mq._enqueue_many(
-        queue, ARRAY(SELECT convert_to(p.t, 'UTF8') FROM unnest(payloads) WITH ORDINALITY AS p (t, i) ORDER BY p.i),
-        array_fill(1::smallint, many), array_fill(priority, many), array_fill(mq._ms(delay), many),
-        array_fill(mq._ms(ttl), many), NULL, create_queue);
-    PERFORM mq._raise(r.code, r.detail);
-    RETURN COALESCE(r.ids, '{}');
-END $$;
+-- When a message becomes ready; NULL: at once.
+CREATE OR REPLACE FUNCTION mq._due_of(due timestamptz, delay_ms bigint, default_ms bigint, now timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN due > now THEN due
+                WHEN due IS NULL AND COALESCE(delay_ms, default_ms) > 0
+                THEN now + COALESCE(delay_ms, default_ms) * interval '1 ms' END
+$$;

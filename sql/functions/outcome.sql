@@ -59,7 +59,26 @@ EXCEPTION WHEN data_exception OR statement_too_complex THEN
     RETURN false;
 END $$;
 
--- Everything that can be wrong with one message; NULL if nothing is.
+-- What can be wrong with a time that a message is given.
+CREATE OR REPLACE FUNCTION mq._time_fault(name text, ms bigint, lowest bigint) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF ms NOT BETWEEN lowest AND 9999999000 THEN
+        RETURN format('a %s of %s is out of range: %s to 9999999000 ms is allowed', name, mq._spell_ms(ms), lowest);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._key_fault(name text, key text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF key = '' OR octet_length(key) > 255 THEN
+        RETURN format('%s of %s bytes: 1 to 255 bytes are allowed', name, octet_length(key));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Everything that can be wrong with what most messages have; NULL if nothing is.
 CREATE OR REPLACE FUNCTION mq._message_fault(
     queue text, max_size integer, payload bytea, kind smallint, priority integer,
     delay_ms bigint, ttl_ms bigint, headers text
@@ -74,9 +93,9 @@ BEGIN
     ELSIF priority < 0 THEN
         RETURN mq._outcome('MQ001', format('priority %s is out of range: 0 to 2147483647 is allowed', priority));
     ELSIF delay_ms NOT BETWEEN 0 AND 9999999000 THEN
-        RETURN mq._outcome('MQ001', format('a delay of %s ms is out of range: 0 to 9999999000 is allowed', delay_ms));
-    ELSIF ttl_ms NOT BETWEEN 1 AND 9999999000 THEN
-        RETURN mq._outcome('MQ001', format('a time to live of %s ms is out of range: 1 to 9999999000 is allowed', ttl_ms));
+        RETURN mq._outcome('MQ001', mq._time_fault('delay', delay_ms, 0));
+    ELSIF ttl_ms <> -1 AND ttl_ms NOT BETWEEN 1 AND 9999999000 THEN
+        RETURN mq._outcome('MQ001', mq._time_fault('time to live', ttl_ms, 1) || '; -1 is none');
     ELSIF kind = 2 AND NOT mq._is_json(payload) THEN
         RETURN mq._outcome('MQ001', 'the payload is not valid JSON in UTF-8');
     ELSIF headers IS NOT NULL AND NOT mq._is_json_object(headers) THEN
@@ -85,13 +104,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Seconds as people give them, to milliseconds; NaN and infinity come out as -1, which no check lets pass.
-CREATE OR REPLACE FUNCTION mq._ms(seconds double precision) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN seconds IS NULL THEN NULL
-                WHEN seconds >= 0 AND seconds < 1e12 THEN round(seconds * 1000)::bigint
-                ELSE -1 END
-$$;
+-- And with what few have.
+CREATE OR REPLACE FUNCTION mq._special_fault(
+    due timestamptz, delay_ms bigint, lease_ms bigint, error_limit integer, requeue_priority integer,
+    order_key text, dedup_key text, dedup_window_ms bigint
+) RETURNS mq.outcome
+LANGUAGE plpgsql AS $$
+DECLARE
+    fault text;
+BEGIN
+    IF due IS NOT NULL AND delay_ms IS NOT NULL THEN
+        fault := 'a message has a delay or a due time, not both';
+    ELSIF due = 'infinity' OR due > clock_timestamp() + interval '9999999 s' THEN
+        fault := 'the due time is out of range: up to 9999999 seconds from now is allowed';
+    ELSIF error_limit < -1 OR error_limit = 0 THEN
+        fault := format('error_limit %s is out of range: 1 to 2147483647, or -1 for none, is allowed', error_limit);
+    ELSIF requeue_priority < -1 THEN
+        fault := format('requeue_priority %s is out of range: 0 to 2147483647, or -1 for none, is allowed', requeue_priority);
+    ELSIF dedup_window_ms IS NOT NULL AND dedup_key IS NULL THEN
+        fault := 'a dedup window needs a dedup key';
+    ELSE
+        fault := COALESCE(mq._time_fault('lease', lease_ms, 0), mq._time_fault('dedup window', dedup_window_ms, 0),
+                          mq._key_fault('an order key', order_key), mq._key_fault('a dedup key', dedup_key));
+    END IF;
+    RETURN CASE WHEN fault IS NOT NULL THEN mq._outcome('MQ001', fault) END;
+END $$;
 
 CREATE OR REPLACE FUNCTION mq._kind(kind smallint) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT CASE kind WHEN 0 THEN 'binary' WHEN 1 THEN 'text' ELSE 'json' END $$;
