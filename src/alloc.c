@@ -63,3 +63,8 @@ void pgqi_free(void *p)
 {
     free(p);
 }
+
+void pgqi_free_foreign(void *p)
+{
+    free(p);
+}

@@ -11,6 +11,9 @@ void *pgqi_realloc(void *old, size_t size);
 char *pgqi_strdup(const char *s);
 void pgqi_free(void *p);
 
+/* For what a hook of the caller's has allocated by the C library. */
+void pgqi_free_foreign(void *p);
+
 #ifdef PGQ_TESTING
 /* The nth allocation from now on fails, once; 0: none does. */
 void pgqi_alloc_fail_at(long n);

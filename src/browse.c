@@ -6,12 +6,11 @@
 #include "queue.h"
 
 #include <pgq/browse.h>
+#include <string.h>
 
 static const char *const states[] = {
-    [PGQ_STATE_READY] = "ready",
-    [PGQ_STATE_DELAYED] = "delayed",
-    [PGQ_STATE_IN_FLIGHT] = "in_flight",
-    [PGQ_STATE_DEAD] = "dead",
+    [PGQ_STATE_READY] = "ready", [PGQ_STATE_DELAYED] = "delayed", [PGQ_STATE_IN_FLIGHT] = "in_flight",
+    [PGQ_STATE_DEAD] = "dead",   [PGQ_STATE_BLOCKED] = "blocked",
 };
 
 pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int skip, pgq_messages **out)
@@ -66,13 +65,15 @@ pgq_status pgq_count(pgq *q, const char *queue, pgq_counts *out)
         return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
-    status = pgqi_call_outcome(q, "SELECT * FROM %s._count($1)", &p, &res);
+    status = pgqi_call_outcome(
+        q, "SELECT code, detail, ready, delayed, blocked, in_flight, dead FROM %s._count($1)", &p, &res);
     if (status != PGQ_OK)
         return status;
     out->ready = pgqi_field_int(res, 0, 2);
     out->delayed = pgqi_field_int(res, 0, 3);
-    out->in_flight = pgqi_field_int(res, 0, 4);
-    out->dead = pgqi_field_int(res, 0, 5);
+    out->blocked = pgqi_field_int(res, 0, 4);
+    out->in_flight = pgqi_field_int(res, 0, 5);
+    out->dead = pgqi_field_int(res, 0, 6);
     PQclear(res);
     return PGQ_OK;
 }
@@ -99,14 +100,38 @@ pgq_status pgq_cancel(pgq *q, int64_t id)
     return PGQ_OK;
 }
 
-/* requeue_dead or purge_dead. */
+pgq_status pgq_reschedule(pgq *q, int64_t id, int64_t delay_ms)
+{
+    pgq_status status = pgqi_enter(q);
+    pgqi_params p;
+    PGresult *res;
+
+    if (status != PGQ_OK)
+        return status;
+    pgqi_params_init(&p);
+    pgqi_add_int8(&p, id);
+    pgqi_add_int8(&p, delay_ms);
+    status = pgqi_call_outcome(q, "SELECT code, detail, outcome FROM %s._reschedule($1, $2)", &p, &res);
+    if (status != PGQ_OK)
+        return status;
+    if (strcmp(PQgetvalue(res, 0, 2), "in_flight") == 0)
+        status = pgqi_error_clear(&q->error, PGQ_IN_FLIGHT);
+    else if (strcmp(PQgetvalue(res, 0, 2), "not_found") == 0)
+        status = pgqi_error_set(&q->error, PGQ_NOT_FOUND, "message %lld does not exist", (long long)id);
+    PQclear(res);
+    return status;
+}
+
+/* Runs what takes a queue's name and ids; with_target: and another name. */
 static pgq_status dead(pgq *q, const char *sql, const char *queue, const int64_t *ids, size_t n,
-                       int64_t *count)
+                       int with_target, const char *target, int64_t *count)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
     pgqi_params p;
     PGresult *res;
 
+    if (status == PGQ_OK && target)
+        status = pgqi_enter_queue(q, target);
     if (status != PGQ_OK)
         return status;
     pgqi_params_init(&p);
@@ -115,6 +140,8 @@ static pgq_status dead(pgq *q, const char *sql, const char *queue, const int64_t
         pgqi_add_int8s(&p, ids, n);
     else
         pgqi_add_null_array(&p, PGQI_INT8);
+    if (with_target)
+        pgqi_add_text(&p, target);
     status = pgqi_call_outcome(q, sql, &p, &res);
     pgqi_params_free(&p);
     if (status != PGQ_OK)
@@ -125,12 +152,14 @@ static pgq_status dead(pgq *q, const char *sql, const char *queue, const int64_t
     return PGQ_OK;
 }
 
-pgq_status pgq_requeue_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, int64_t *count)
+pgq_status pgq_requeue_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, const char *target,
+                            int64_t *count)
 {
-    return dead(q, "SELECT * FROM %s._requeue_dead($1, $2)", queue, ids, n, count);
+    return dead(q, "SELECT code, detail, requeued FROM %s._requeue_dead($1, $2, $3)", queue, ids, n, 1,
+                target, count);
 }
 
 pgq_status pgq_purge_dead(pgq *q, const char *queue, const int64_t *ids, size_t n, int64_t *count)
 {
-    return dead(q, "SELECT * FROM %s._purge_dead($1, $2)", queue, ids, n, count);
+    return dead(q, "SELECT code, detail, purged FROM %s._purge_dead($1, $2)", queue, ids, n, 0, NULL, count);
 }

@@ -9,26 +9,45 @@
 
 #include <pgq/message.h>
 
-typedef struct pgqi_claim {
+/* What becomes of the messages: see sql/functions/claim.sql. */
+typedef enum pgqi_how { PGQI_LOCK = 0, PGQI_REMOVE = 1, PGQI_LEASE = 2 } pgqi_how;
+
+typedef struct pgqi_look {
     const char *queue;
+    int max;
+    pgqi_how how;
+    int64_t lease_ms;   /* of PGQI_LEASE; PGQ_UNSET: the queue's */
+    const char *filter; /* NULL: none */
+    int sweep;          /* look from the very start */
+    int alone;          /* the transaction holds nothing else */
+} pgqi_look;
+
+typedef struct pgqi_claim {
+    const pgqi_look *look;
     pgqi_plan plan;
     pgqi_params params;
 } pgqi_claim;
 
 extern const char pgqi_claim_sql[];
 
-/* alone, remove: see sql/functions/claim.sql. */
-void pgqi_claim_init(pgqi_claim *c, pgq *q, const char *queue, int max, int remove, int sweep, int alone);
+void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look);
 void pgqi_claim_free(pgqi_claim *c);
 
 /* What a claim says beside its messages. */
 typedef struct pgqi_report {
-    int lost; /* messages whose consumer had died: they were counted, and are elsewhere now */
+    int lost; /* messages that were elsewhere, and can be found now: look again */
     int due;  /* something is due that has not been made ready */
     int more; /* another message stands behind */
 } pgqi_report;
 
-/* Takes res over. OK with messages, EMPTY, or the outcome's error. */
+/* Takes res over. OK with messages, HOOK with messages, EMPTY, or the outcome's error. */
 pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, pgqi_report *report);
+
+/* How long the lease of a claimed message was when it was given, in ms. */
+int64_t pgqi_claim_lease_ms(const pgq_messages *messages, size_t i);
+
+/* Claims, joining the open transaction or in one of its own; EMPTY only after a look from the very start.
+ * sweep and alone of the look are set here. */
+pgq_status pgqi_claim_now(pgq *q, pgqi_look *look, pgq_messages **out);
 
 #endif

@@ -79,10 +79,27 @@ static void end_threads(pgq_worker *w)
     w->threads = NULL;
 }
 
+/* From the keeper's thread. */
+static void say_lost(const pgqi_hold *hold, const char *why)
+{
+    pgqi_worker_thread *t = hold->holder;
+    pgq_event_info info = {.event = PGQ_EVENT_LEASE_LOST,
+                           .thread = t->index,
+                           .id = hold->receipt.id,
+                           .attempt = hold->receipt.attempt,
+                           .text = why};
+
+    pthread_mutex_lock(&t->worker->lock);
+    info.queue = t->queue;
+    info.elapsed_us = t->since_us ? pgqi_now_us() - t->since_us : 0;
+    pthread_mutex_unlock(&t->worker->lock);
+    pgqi_worker_event(t->worker, &info);
+}
+
 /* Says which scopes have become long; when the next one will, in ms, or -1. */
 static int watch_scopes(pgq_worker *w)
 {
-    int64_t limit = (int64_t)w->options.long_scope_ms * 1000;
+    int64_t limit = w->keeper ? 0 : (int64_t)w->options.long_scope_ms * 1000;
     int64_t now = pgqi_now_us();
     int next_ms = -1;
 
@@ -243,6 +260,12 @@ static void coordinate(pgq_worker *w, pgq_listener *l)
         pgqi_worker_up(w, -2);
 }
 
+static void end_keeper(pgq_worker *w)
+{
+    pgqi_keeper_free(w->keeper);
+    w->keeper = NULL;
+}
+
 static pgq_status run(pgq_worker *w)
 {
     pgq_listener_options o = PGQ_LISTENER_OPTIONS_INIT;
@@ -252,9 +275,16 @@ static pgq_status run(pgq_worker *w)
 
     if (status != PGQ_OK)
         return status;
+    if (w->options.lease_ms) {
+        w->keeper = pgqi_keeper_new(w->conninfo, w->name_space, say_lost);
+        if (!w->keeper)
+            return pgqi_error_set(&w->error, PGQ_NO_MEMORY, "out of memory");
+    }
     names = pgqi_alloc(w->n, sizeof *names);
-    if (!names)
+    if (!names) {
+        end_keeper(w);
         return pgqi_error_set(&w->error, PGQ_NO_MEMORY, "out of memory");
+    }
     for (size_t i = 0; i < w->n; i++)
         names[i] = w->queues[i].name;
     o.name_space = w->name_space;
@@ -277,6 +307,7 @@ static pgq_status run(pgq_worker *w)
         say(w, PGQ_EVENT_STOPPING, "");
     }
     end_threads(w);
+    end_keeper(w);
     pgq_listener_close(l);
     return status;
 }

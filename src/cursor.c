@@ -13,7 +13,8 @@ static const int64_t patience_us = 10000000;
 /* Sweeps take at most a fiftieth of the time, and are not closer than this. */
 static const int64_t sweep_share = 50;
 static const int64_t sweep_least_us = 5000;
-/* How often a claim looks for what has fallen due, when nothing is known to. */
+/* How often a claim looks for what has fallen due, when nothing is known to; and no more of the time than
+ * sweeps. */
 static const int64_t check_due_every_us = 20000;
 
 struct spot {
@@ -225,7 +226,7 @@ void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan
 }
 
 void pgqi_cursor_due(pgqi_cursors *cursors, const char *queue, int64_t due_in_ms, int64_t due_mark,
-                     int64_t now_us)
+                     int64_t micros, int64_t now_us)
 {
     struct cursor *c;
 
@@ -233,8 +234,10 @@ void pgqi_cursor_due(pgqi_cursors *cursors, const char *queue, int64_t due_in_ms
     c = find(cursors, queue);
     if (c) {
         c->due |= due_in_ms == 0;
-        c->check_due_us = now_us + check_due_every_us;
-        if (due_in_ms > 0 && due_in_ms * 1000 < check_due_every_us)
+        int64_t pause = micros * sweep_share > check_due_every_us ? micros * sweep_share : check_due_every_us;
+
+        c->check_due_us = now_us + pause;
+        if (due_in_ms > 0 && due_in_ms * 1000 < pause)
             c->check_due_us = now_us + due_in_ms * 1000;
         if (due_mark > c->due_from)
             c->due_from = due_mark;

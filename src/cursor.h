@@ -40,9 +40,9 @@ void pgqi_cursors_release(pgqi_cursors *cursors);
 void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64_t now_us, pgqi_plan *plan);
 void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan *plan,
                        const pgqi_found *found, int64_t now_us);
-/* due_in_ms: -1 if nothing is delayed, 0 if something is due. due_mark: what is due before that server time
- * has been made ready; INT64_MIN if that is not known. */
+/* due_in_ms: -1 if nothing is near, 0 if something is due. due_mark: what is due before that server time
+ * has been made ready; INT64_MIN if that is not known. micros: what the look has cost. */
 void pgqi_cursor_due(pgqi_cursors *cursors, const char *queue, int64_t due_in_ms, int64_t due_mark,
-                     int64_t now_us);
+                     int64_t micros, int64_t now_us);
 
 #endif

@@ -1,48 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking messages now: a scope, or at once. */
-#include "claim.h"
 #include "error.h"
 #include "exec.h"
 #include "queue.h"
 #include "scope.h"
+#include "wait.h"
 
 #include <pgq/dequeue.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { POP_MAX = 100000 };
-
-/* One claim that joins the open transaction, or is one of its own. */
-static pgq_status claim_once(pgq *q, const char *queue, int max, int remove, int sweep, pgq_messages **out,
-                             int *swept)
-{
-    int alone = !pgqi_in_transaction(q);
-    pgq_status status;
-    pgqi_claim c;
-    PGresult *res;
-    pgqi_report report = {0, 0, 0};
-
-    do {
-        pgqi_claim_init(&c, q, queue, max, remove, sweep, alone);
-        *swept = c.plan.n == 0;
-        status = pgqi_call(q, pgqi_claim_sql, &c.params, &res);
-        if (status == PGQ_OK)
-            status = pgqi_claim_read(&c, q, res, out, &report);
-        pgqi_claim_free(&c);
-    } while (status == PGQ_EMPTY && alone && report.lost > 0);
-    return status;
-}
-
-/* EMPTY only after a look from the very start. */
-static pgq_status claim(pgq *q, const char *queue, int max, int remove, pgq_messages **out)
-{
-    int swept;
-    pgq_status status = claim_once(q, queue, max, remove, 0, out, &swept);
-
-    if (status == PGQ_EMPTY && !swept)
-        status = claim_once(q, queue, max, remove, 1, out, &swept);
-    return status;
-}
 
 static pgq_status nack(pgq *q, const pgqi_settle *settle)
 {
@@ -57,7 +25,7 @@ static pgq_status nack(pgq *q, const pgqi_settle *settle)
     if (status == PGQ_OK)
         status = pgqi_command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK)
-        status = pgqi_command(q, "SELECT %s._nack($1, $2, $3)", &p);
+        status = pgqi_command(q, "SELECT %s._nack($1, $2, $3, NULL, NULL)", &p);
     if (status == PGQ_OK)
         status = pgqi_error_set(&q->error, PGQ_FAILED, "%s", settle->text);
     return status;
@@ -79,11 +47,12 @@ static pgq_status ack(pgq *q, const pgqi_settle *settle)
 /* In the caller's transaction, which is neither begun nor ended here. */
 static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler, void *arg)
 {
+    pgqi_look look = {.queue = queue, .max = 1, .how = PGQI_LOCK, .lease_ms = PGQ_UNSET};
     pgq_messages *messages;
-    pgq_status status = claim(q, queue, 1, 0, &messages);
+    pgq_status status = pgqi_claim_now(q, &look, &messages);
     pgqi_settle settle;
 
-    if (status != PGQ_OK)
+    if (status != PGQ_OK && status != PGQ_HOOK)
         return status;
     status = pgqi_command(q, "SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK) {
@@ -101,6 +70,7 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
 
 pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg)
 {
+    pgqi_take take = {.queue = queue, .lease_ms = PGQ_UNSET};
     pgq_status status = pgqi_scope_enter(q, queue, handler, q && q->owned);
 
     if (status != PGQ_OK)
@@ -111,12 +81,49 @@ pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg
             "no transaction is open on the attached connection: begin one, or use pgq_open");
     if (!q->owned)
         return dequeue_joined(q, queue, handler, arg);
-    status = pgqi_scope_once(q, queue, 0, 0, NULL, handler, arg);
-    return status == PGQ_EMPTY ? pgqi_scope_once(q, queue, 1, 0, NULL, handler, arg) : status;
+    status = pgqi_scope_once(q, &take, NULL, handler, arg);
+    take.sweep = 1;
+    return status == PGQ_EMPTY ? pgqi_scope_once(q, &take, NULL, handler, arg) : status;
+}
+
+struct listener {
+    pgqi_looker looker;
+    const char *filter;
+    pgq_handler handler;
+    void *arg;
+};
+
+static pgq_status scope_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
+{
+    const struct listener *l = (const struct listener *)looker;
+    pgqi_take take = {
+        .queue = looker->queue, .filter = l->filter, .lease_ms = PGQ_UNSET, .sweep = sweep, .awake = awake};
+
+    return pgqi_scope_once(q, &take, pgqi_wait_found, l->handler, l->arg);
+}
+
+pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler handler, void *arg,
+                      const pgq_listen_options *options)
+{
+    struct listener l = {.looker = {scope_look, queue}, .handler = handler, .arg = arg};
+    pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
+    pgq_status status = pgqi_scope_enter(q, queue, handler, 1);
+    pgqi_wait_options wait;
+
+    if (status == PGQ_OK)
+        status = pgqi_read_options(&o, sizeof o, options, &q->error);
+    if (status != PGQ_OK)
+        return status;
+    l.filter = o.filter;
+    wait.timeout_ms = timeout_ms;
+    wait.poll_interval_ms = o.poll_interval_ms;
+    wait.cancel_fd = o.cancel_fd;
+    return pgqi_wait(q, &l.looker, &wait);
 }
 
 pgq_status pgq_pop(pgq *q, const char *queue, int max, pgq_messages **out)
 {
+    pgqi_look look = {.queue = queue, .max = max, .how = PGQI_REMOVE, .lease_ms = PGQ_UNSET};
     pgq_status status;
 
     if (out)
@@ -131,5 +138,5 @@ pgq_status pgq_pop(pgq *q, const char *queue, int max, pgq_messages **out)
     if (q->in_handler)
         return pgqi_error_set(&q->error, PGQ_STATE,
                               "a handler is running on this handle: open another to pop");
-    return claim(q, queue, max, 1, out);
+    return pgqi_claim_now(q, &look, out);
 }

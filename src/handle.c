@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "error.h"
 #include "exec.h"
+#include "keeper.h"
 #include "text.h"
 
 #include <poll.h>
@@ -117,6 +118,9 @@ pgq_status pgq_open(const char *conninfo, const pgq_open_options *options, pgq *
         return pgqi_error_set(&(*out)->error, PGQ_INVALID,
                               "connect_attempts %d and connect_backoff_ms %d must not be negative",
                               o.connect_attempts, o.connect_backoff_ms);
+    (*out)->conninfo = pgqi_strdup(conninfo ? conninfo : "");
+    if (!(*out)->conninfo)
+        return pgqi_error_set(&(*out)->error, PGQ_NO_MEMORY, "out of memory");
     return connect_patiently(*out, conninfo, &o);
 }
 
@@ -137,8 +141,10 @@ void pgq_close(pgq *q)
 {
     if (!q)
         return;
+    pgqi_keeper_free(q->keeper);
     if (q->owned)
         PQfinish(q->conn);
+    pgqi_free(q->conninfo);
     pgqi_cursors_release(q->cursors);
     pgqi_free(q->listening);
     pgqi_free(q);

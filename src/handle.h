@@ -6,7 +6,8 @@
 #include "cursor.h"
 #include "doze.h"
 
-#include <pgq/handle.h>
+#include <pgq/codec.h>
+#include <pgq/lease.h>
 
 enum { PGQI_NAMESPACE_MAX = 63 };
 
@@ -19,12 +20,18 @@ struct pgq {
     int in_handler; /* a handler runs: its scope is open */
     int fail_set;   /* it has called pgq_fail() */
     char fail_text[1024];
+    pgq_receipt handled;          /* the message that the handler is at */
+    int settled;                  /* it has settled it itself */
+    const struct pgqi_hold *hold; /* the lease it runs under; NULL: a scope */
     char name_space[PGQI_NAMESPACE_MAX + 1];
     pgqi_schema schema;
     pgq_error error;
     pgqi_cursors *cursors; /* where to look; a worker's threads share theirs */
     char *listening;       /* the queue whose channel the connection listens on, or NULL */
-    pgqi_doze doze;        /* of pgq_listen(), kept from call to call */
+    pgqi_doze doze;        /* of the waiting calls, kept from call to call */
+    pgq_codec codec;
+    char *conninfo;             /* of an owned handle */
+    struct pgqi_keeper *keeper; /* extends the leases of pgq_receive_with(); NULL: not needed yet */
 };
 
 /* Checks and copies a namespace's name; NULL is "mq". */

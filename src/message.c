@@ -2,6 +2,7 @@
 #include "message.h"
 
 #include "alloc.h"
+#include "codec.h"
 #include "error.h"
 #include "params.h"
 
@@ -10,6 +11,7 @@
 struct pgq_messages {
     PGresult *res;
     size_t n;
+    void **made; /* by the decode hook, n of them; NULL: there is none */
     pgq_message items[];
 };
 
@@ -21,6 +23,8 @@ static pgq_state state_named(const char *name)
         return PGQ_STATE_DELAYED;
     if (strcmp(name, "dead") == 0)
         return PGQ_STATE_DEAD;
+    if (strcmp(name, "blocked") == 0)
+        return PGQ_STATE_BLOCKED;
     return PGQ_STATE_READY;
 }
 
@@ -42,12 +46,43 @@ static void fill(pgq_message *m, const PGresult *res, int row, int first, const 
     m->payload = PQgetvalue(res, row, first + 12);
     m->payload_len = (size_t)PQgetlength(res, row, first + 12);
     m->state = state_named(pgqi_field_text(res, row, first + 13));
+    m->reason = pgqi_field_text(res, row, first + 14);
+    m->order_key = pgqi_field_text(res, row, first + 15);
+    m->dedup_key = pgqi_field_text(res, row, first + 16);
+}
+
+/* Goes on behind a message that cannot be decoded; the first such one's error stays. */
+static pgq_status decode_all(pgq *q, pgq_messages *list)
+{
+    pgq_status worst = PGQ_OK;
+    pgq_error first;
+
+    if (!q->codec.decode)
+        return PGQ_OK;
+    list->made = pgqi_alloc(list->n, sizeof *list->made);
+    if (!list->made)
+        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < list->n; i++) {
+        pgq_message *m = &list->items[i];
+        pgq_status status = pgqi_decode(q, &m->payload, &m->payload_len, &m->kind, &list->made[i]);
+
+        m->undecoded = status != PGQ_OK;
+        if (status != PGQ_OK && worst == PGQ_OK) {
+            worst = PGQ_HOOK;
+            first = q->error;
+            first.status = PGQ_HOOK;
+        }
+    }
+    if (worst != PGQ_OK)
+        q->error = first;
+    return worst;
 }
 
 pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int first, int n, pgq_messages **out)
 {
     size_t items = (size_t)n * sizeof(pgq_message);
     pgq_messages *list = pgqi_alloc(1, sizeof *list + items + strlen(queue) + 1);
+    pgq_status status;
     char *name;
 
     *out = NULL;
@@ -61,8 +96,17 @@ pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int firs
     list->n = (size_t)n;
     for (int i = 0; i < n; i++)
         fill(&list->items[i], res, i, first, name);
-    *out = list;
-    return PGQ_OK;
+    status = decode_all(q, list);
+    if (status == PGQ_NO_MEMORY)
+        pgq_messages_free(list);
+    else
+        *out = list;
+    return status;
+}
+
+const PGresult *pgqi_messages_result(const pgq_messages *messages)
+{
+    return messages->res;
 }
 
 size_t pgq_messages_count(const pgq_messages *messages)
@@ -79,6 +123,9 @@ void pgq_messages_free(pgq_messages *messages)
 {
     if (!messages)
         return;
+    for (size_t i = 0; messages->made && i < messages->n; i++)
+        pgqi_free(messages->made[i]);
+    pgqi_free(messages->made);
     PQclear(messages->res);
     pgqi_free(messages);
 }

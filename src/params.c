@@ -4,6 +4,7 @@
 #include "alloc.h"
 
 #include <limits.h>
+#include <pgq/handle.h>
 #include <string.h>
 
 /* The types' numbers never change: they are in pg_type.dat. */
@@ -11,9 +12,9 @@ static const struct {
     Oid scalar;
     Oid array;
 } oids[] = {
-    [PGQI_INT2] = {21, 1005},          [PGQI_INT4] = {23, 1007}, [PGQI_INT8] = {20, 1016},
-    [PGQI_BOOL] = {16, 1000},          [PGQI_TEXT] = {25, 1009}, [PGQI_BYTEA] = {17, 1001},
-    [PGQI_TIMESTAMPTZ] = {1184, 1185},
+    [PGQI_INT2] = {21, 1005},          [PGQI_INT4] = {23, 1007},    [PGQI_INT8] = {20, 1016},
+    [PGQI_BOOL] = {16, 1000},          [PGQI_TEXT] = {25, 1009},    [PGQI_BYTEA] = {17, 1001},
+    [PGQI_TIMESTAMPTZ] = {1184, 1185}, [PGQI_FLOAT8] = {701, 1022},
 };
 
 /* From 1970 to 2000, the server's epoch. */
@@ -113,6 +114,47 @@ void pgqi_add_timestamptz(pgqi_params *p, int64_t value)
     add_number(p, PGQI_TIMESTAMPTZ, value, 8);
 }
 
+/* float8send: the eight bytes of the IEEE 754 number, as those of an integer. */
+void pgqi_add_float8(pgqi_params *p, double value)
+{
+    int64_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    add_number(p, PGQI_FLOAT8, bits, 8);
+}
+
+void pgqi_add_given_bool(pgqi_params *p, int value)
+{
+    if (value == PGQ_UNSET)
+        pgqi_add_null(p, PGQI_BOOL);
+    else
+        pgqi_add_bool(p, value);
+}
+
+void pgqi_add_given_int4(pgqi_params *p, int64_t value)
+{
+    if (value == PGQ_UNSET)
+        pgqi_add_null(p, PGQI_INT4);
+    else
+        pgqi_add_int4(p, (int32_t)value);
+}
+
+void pgqi_add_given_int8(pgqi_params *p, int64_t value)
+{
+    if (value == PGQ_UNSET)
+        pgqi_add_null(p, PGQI_INT8);
+    else
+        pgqi_add_int8(p, value);
+}
+
+void pgqi_add_given_float8(pgqi_params *p, double value)
+{
+    if (value == PGQ_UNSET)
+        pgqi_add_null(p, PGQI_FLOAT8);
+    else
+        pgqi_add_float8(p, value);
+}
+
 void pgqi_add_null(pgqi_params *p, int type)
 {
     add(p, oids[type].scalar, NULL, 0);
@@ -198,6 +240,20 @@ int64_t pgqi_field_int(const PGresult *res, int row, int column)
     if (PQgetisnull(res, row, column))
         return 0;
     return pgqi_get_int((const unsigned char *)PQgetvalue(res, row, column), PQgetlength(res, row, column));
+}
+
+double pgqi_field_float(const PGresult *res, int row, int column)
+{
+    int64_t bits = pgqi_field_int(res, row, column);
+    double value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+int64_t pgqi_server_time(int64_t us)
+{
+    return us < INT64_MIN + 1 + epoch_us ? INT64_MIN + 1 : us - epoch_us;
 }
 
 const char *pgqi_field_text(const PGresult *res, int row, int column)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PGQI_MAX_PARAMS = 8 };
+enum { PGQI_MAX_PARAMS = 16 };
 
 typedef struct pgqi_params {
     int n;
@@ -30,9 +30,15 @@ void pgqi_add_bool(pgqi_params *p, int value);
 void pgqi_add_int2(pgqi_params *p, int16_t value);
 void pgqi_add_int4(pgqi_params *p, int32_t value);
 void pgqi_add_int8(pgqi_params *p, int64_t value);
+void pgqi_add_float8(pgqi_params *p, double value);
+/* PGQ_UNSET is SQL's NULL. */
+void pgqi_add_given_bool(pgqi_params *p, int value);
+void pgqi_add_given_int4(pgqi_params *p, int64_t value);
+void pgqi_add_given_int8(pgqi_params *p, int64_t value);
+void pgqi_add_given_float8(pgqi_params *p, double value);
 /* In the server's own count: microseconds since 2000-01-01; INT64_MIN is -infinity. */
 void pgqi_add_timestamptz(pgqi_params *p, int64_t value);
-enum { PGQI_INT2, PGQI_INT4, PGQI_INT8, PGQI_BOOL, PGQI_TIMESTAMPTZ, PGQI_TEXT, PGQI_BYTEA };
+enum { PGQI_INT2, PGQI_INT4, PGQI_INT8, PGQI_BOOL, PGQI_TIMESTAMPTZ, PGQI_TEXT, PGQI_BYTEA, PGQI_FLOAT8 };
 void pgqi_add_null(pgqi_params *p, int type);
 void pgqi_add_null_array(pgqi_params *p, int type);
 
@@ -55,6 +61,9 @@ int64_t pgqi_get_int(const unsigned char *from, int bytes);
 int64_t pgqi_field_int(const PGresult *res, int row, int column);
 /* NULL for NULL. */
 const char *pgqi_field_text(const PGresult *res, int row, int column);
+double pgqi_field_float(const PGresult *res, int row, int column);
+/* From microseconds since 1970-01-01 to the server's count, within what it can hold. */
+int64_t pgqi_server_time(int64_t us);
 /* A timestamp as microseconds since 1970-01-01; 0 for NULL. */
 int64_t pgqi_field_time(const PGresult *res, int row, int column);
 

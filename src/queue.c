@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues: create, delete, list. */
+/* Queues as a whole: pause, empty, tidy, delete. */
 #include "queue.h"
-#include "alloc.h"
 #include "error.h"
 #include "exec.h"
 #include "text.h"
 
 #include <pgq/queue.h>
-
-struct pgq_queue_list {
-    PGresult *res;
-    size_t n;
-    pgq_queue_info *items;
-};
 
 pgq_status pgqi_enter_queue(pgq *q, const char *queue)
 {
@@ -23,37 +16,6 @@ pgq_status pgqi_enter_queue(pgq *q, const char *queue)
         return status;
     fault = pgqi_name_fault(queue);
     return fault ? pgqi_error_set(&q->error, PGQ_INVALID, "%s", fault) : PGQ_OK;
-}
-
-pgq_status pgq_create_queue(pgq *q, const char *queue, const pgq_queue_options *options)
-{
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
-    pgq_status status = pgqi_enter_queue(q, queue);
-    pgqi_params p;
-
-    if (status == PGQ_OK)
-        status = pgqi_read_options(&o, sizeof o, options, &q->error);
-    if (status != PGQ_OK)
-        return status;
-    if (o.max_size < -1 || o.max_size > 1073741823)
-        return pgqi_error_set(
-            &q->error, PGQ_INVALID,
-            "max_size %lld is out of range: 0 to 1073741823 bytes, or -1 for no limit, is allowed",
-            (long long)o.max_size);
-    if (o.error_limit < 0)
-        return pgqi_error_set(&q->error, PGQ_INVALID,
-                              "error_limit %d is out of range: 1 to 2147483647, or 0 for none, is allowed",
-                              (int)o.error_limit);
-    pgqi_params_init(&p);
-    pgqi_add_text(&p, queue);
-    pgqi_add_int4(&p, (int32_t)o.max_size);
-    pgqi_add_int4(&p, o.priority);
-    if (o.error_limit)
-        pgqi_add_int4(&p, o.error_limit);
-    else
-        pgqi_add_null(&p, PGQI_INT4);
-    pgqi_add_bool(&p, o.if_not_exists);
-    return pgqi_command_outcome(q, "SELECT * FROM %s._create_queue($1, $2, $3, $4, $5)", &p);
 }
 
 /* A call that takes a queue's name, and gives an outcome and nothing else. */
@@ -74,64 +36,65 @@ pgq_status pgq_delete_queue(pgq *q, const char *queue)
     return by_name(q, queue, "SELECT * FROM %s._delete_queue($1)");
 }
 
+pgq_status pgq_pause_queue(pgq *q, const char *queue)
+{
+    return by_name(q, queue, "SELECT * FROM %s._pause($1, true)");
+}
+
+pgq_status pgq_resume_queue(pgq *q, const char *queue)
+{
+    return by_name(q, queue, "SELECT * FROM %s._pause($1, false)");
+}
+
 pgq_status pgqi_queue_exists(pgq *q, const char *queue)
 {
     return by_name(q, queue, "SELECT code, detail FROM %s._channel_of($1)");
 }
 
-pgq_status pgq_list_queues(pgq *q, pgq_queue_list **out)
+pgq_status pgq_purge(pgq *q, const char *queue, int64_t *waiting, int64_t *in_flight)
 {
-    pgq_status status;
-    pgq_queue_list *list;
+    pgq_status status = pgqi_enter_queue(q, queue);
+    pgqi_params p;
     PGresult *res;
 
-    if (out)
-        *out = NULL;
-    status = pgqi_enter(q);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
-    if (status == PGQ_OK)
-        status = pgqi_call(
-            q, "SELECT name, max_size, priority, error_limit, created, modified FROM %s.list_queues()", NULL,
-            &res);
     if (status != PGQ_OK)
         return status;
-    list = pgqi_alloc(1, sizeof *list + (size_t)PQntuples(res) * sizeof *list->items);
-    if (!list) {
-        PQclear(res);
-        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
-    }
-    list->res = res;
-    list->n = (size_t)PQntuples(res);
-    list->items = (pgq_queue_info *)(list + 1);
-    for (int i = 0; i < PQntuples(res); i++) {
-        pgq_queue_info *item = &list->items[i];
-
-        item->name = PQgetvalue(res, i, 0);
-        item->max_size = pgqi_field_int(res, i, 1);
-        item->priority = (int32_t)pgqi_field_int(res, i, 2);
-        item->error_limit = (int32_t)pgqi_field_int(res, i, 3);
-        item->created = pgqi_field_time(res, i, 4);
-        item->modified = pgqi_field_time(res, i, 5);
-    }
-    *out = list;
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    status = pgqi_call_outcome(q, "SELECT code, detail, waiting, in_flight FROM %s._purge($1)", &p, &res);
+    if (status != PGQ_OK)
+        return status;
+    if (waiting)
+        *waiting = pgqi_field_int(res, 0, 2);
+    if (in_flight)
+        *in_flight = pgqi_field_int(res, 0, 3);
+    PQclear(res);
     return PGQ_OK;
 }
 
-size_t pgq_queue_list_count(const pgq_queue_list *list)
+pgq_status pgq_clean(pgq *q, const char *queue, pgq_cleaned *out)
 {
-    return list ? list->n : 0;
-}
+    pgq_status status = queue ? pgqi_enter_queue(q, queue) : pgqi_enter(q);
+    pgq_cleaned sums = {0, 0, 0, 0};
+    pgqi_params p;
+    PGresult *res;
 
-const pgq_queue_info *pgq_queue_list_get(const pgq_queue_list *list, size_t i)
-{
-    return list && i < list->n ? &list->items[i] : NULL;
-}
-
-void pgq_queue_list_free(pgq_queue_list *list)
-{
-    if (!list)
-        return;
-    PQclear(list->res);
-    pgqi_free(list);
+    if (status != PGQ_OK)
+        return status;
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    status = pgqi_call_outcome(
+        q, "SELECT code, detail, promoted, returned, expired, windows FROM %s._clean($1)", &p, &res);
+    if (status != PGQ_OK)
+        return status;
+    for (int i = 0; i < PQntuples(res); i++) {
+        sums.promoted += pgqi_field_int(res, i, 2);
+        sums.returned += pgqi_field_int(res, i, 3);
+        sums.expired += pgqi_field_int(res, i, 4);
+        sums.windows += pgqi_field_int(res, i, 5);
+    }
+    if (out)
+        *out = sums;
+    PQclear(res);
+    return PGQ_OK;
 }

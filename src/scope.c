@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "scope.h"
 
-#include "claim.h"
 #include "clock.h"
 #include "error.h"
 #include "exec.h"
@@ -37,6 +36,8 @@ struct turn {
     int commit, promote, claim, savepoint; /* where those stand in s; -1: not sent */
     pgqi_params settle_params;
     pgqi_params queue_params;
+    pgqi_params due_params;
+    pgqi_look look;
     pgqi_claim c;
 };
 
@@ -68,7 +69,7 @@ static void add_settle(struct turn *t, const pgqi_settle *settle)
         nack_params(&t->settle_params, settle);
         add(t, "ROLLBACK TO SAVEPOINT pgq_scope", NULL, 0);
         add(t, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
-        add(t, "SELECT %s._nack($1, $2, $3)", &t->settle_params, 0);
+        add(t, "SELECT %s._nack($1, $2, $3, NULL, NULL)", &t->settle_params, 0);
     } else {
         pgqi_params_init(&t->settle_params);
         pgqi_add_int8(&t->settle_params, settle->id);
@@ -79,10 +80,23 @@ static void add_settle(struct turn *t, const pgqi_settle *settle)
     t->commit = add(t, "COMMIT", NULL, 1);
 }
 
+void pgqi_take_look(const pgqi_take *take, pgqi_look *look)
+{
+    memset(look, 0, sizeof *look);
+    look->queue = take->queue;
+    look->max = 1;
+    look->lease_ms = take->lease_ms;
+    look->filter = take->filter;
+    look->sweep = take->sweep;
+    look->alone = 1;
+}
+
 /* Memory that lacks for the claim must not undo what is being settled: then only that is sent. */
 static void add_take(struct turn *t, pgq *q, pgqi_take *take)
 {
-    pgqi_claim_init(&t->c, q, take->queue, 1, 0, take->sweep, 1);
+    pgqi_take_look(take, &t->look);
+    t->look.how = PGQI_LOCK;
+    pgqi_claim_init(&t->c, q, &t->look);
     take->swept = t->c.plan.n == 0;
     if (t->c.params.failed)
         return;
@@ -91,9 +105,12 @@ static void add_take(struct turn *t, pgq *q, pgqi_take *take)
     if (take->awake)
         add(t, "SELECT %s.awake($1)", &t->queue_params, 1);
     /* What is due is made ready in a transaction of its own: the scope may stay open for long. */
-    if (t->c.plan.promote)
-        t->promote =
-            add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, '-infinity')", &t->queue_params, 1);
+    if (t->c.plan.promote) {
+        pgqi_params_init(&t->due_params);
+        pgqi_add_text(&t->due_params, take->queue);
+        pgqi_add_timestamptz(&t->due_params, t->c.plan.due_from);
+        t->promote = add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, $2)", &t->due_params, 1);
+    }
     add(t, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL, 0);
     t->claim = add(t, pgqi_claim_sql, &t->c.params, 0);
     t->savepoint = add(t, "SAVEPOINT pgq_scope", NULL, 1);
@@ -109,8 +126,7 @@ static int committed(PGresult *res)
     return succeeded(res, PGRES_COMMAND_OK) && strcmp(PQcmdStatus(res), "COMMIT") == 0;
 }
 
-/* Ends whatever transaction is open, and keeps the error that led there. */
-static pgq_status end_transaction(pgq *q)
+pgq_status pgqi_end_transaction(pgq *q)
 {
     pgq_error kept = q->error;
     pgq_status status = PGQ_OK;
@@ -145,7 +161,7 @@ static void settle_failed(pgq *q, pgqi_settle *settle)
         pgqi_clear(t.s, t.n);
     }
     q->error = why;
-    end_transaction(q);
+    pgqi_end_transaction(q);
     if (PQstatus(q->conn) != CONNECTION_OK)
         settle->status = PGQ_CONNECTION;
     q->error.status = settle->status;
@@ -155,7 +171,7 @@ static void read_promoted(const PGresult *res, pgq *q, const pgqi_take *take)
 {
     if (succeeded(res, PGRES_TUPLES_OK) && PQntuples(res) == 1)
         pgqi_cursor_due(q->cursors, take->queue, PQgetisnull(res, 0, 0) ? -1 : pgqi_field_int(res, 0, 0),
-                        PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), pgqi_now_us());
+                        PQgetisnull(res, 0, 1) ? INT64_MIN : pgqi_field_int(res, 0, 1), 0, pgqi_now_us());
 }
 
 static int opened(const struct turn *t)
@@ -174,12 +190,14 @@ static void read_take(struct turn *t, pgq *q, pgqi_take *take)
     if (opened(t)) {
         t->s[t->claim].res = NULL;
         take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &report);
+        if (take->status == PGQ_HOOK)
+            take->status = PGQ_OK; /* the handler's place is taken by the failure */
         take->again = report.lost > 0 || report.due;
         take->more = report.more;
     } else {
         take->status = q->error.status;
     }
-    if (take->status != PGQ_OK && end_transaction(q) != PGQ_OK)
+    if (take->status != PGQ_OK && pgqi_end_transaction(q) != PGQ_OK)
         take->status = q->error.status;
 }
 
@@ -250,24 +268,37 @@ static void explain(pgq *q, int rc, char *text, size_t size)
             text[len - 1] = '?';
 }
 
-void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle)
+int pgqi_handle(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, char *text, size_t size)
 {
     int rc;
 
+    text[0] = '\0';
+    q->settled = 0;
+    if (message->undecoded) {
+        snprintf(text, size, "%s", q->error.message);
+        return 1;
+    }
+    q->handled.id = message->id;
+    q->handled.attempt = message->attempts;
     q->in_handler = 1;
     q->fail_set = 0;
     rc = handler(q, q->conn, message, arg);
     q->in_handler = 0;
+    if (rc) {
+        explain(q, rc, text, size);
+    } else if (PQtransactionStatus(q->conn) == PQTRANS_INERROR) {
+        q->fail_set = 0;
+        rc = 1;
+        explain(q, rc, text, size);
+    }
+    return rc;
+}
+
+void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle)
+{
     settle->id = message->id;
     settle->attempt = message->attempts;
-    settle->failed = rc != 0;
-    settle->text[0] = '\0';
-    if (!rc && PQtransactionStatus(q->conn) == PQTRANS_INERROR) {
-        settle->failed = 1;
-        q->fail_set = 0;
-    }
-    if (settle->failed)
-        explain(q, rc, settle->text, sizeof settle->text);
+    settle->failed = pgqi_handle(q, message, handler, arg, settle->text, sizeof settle->text) != 0;
     settle->ended = PQtransactionStatus(q->conn) == PQTRANS_IDLE;
     if (settle->ended)
         snprintf(settle->text, sizeof settle->text,
@@ -295,19 +326,17 @@ static void look(pgq *q, pgqi_take *take)
     } while (take->status == PGQ_EMPTY && take->again);
 }
 
-pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, int awake, void (*found)(pgq *q),
-                           pgq_handler handler, void *arg)
+pgq_status pgqi_scope_once(pgq *q, pgqi_take *take, void (*found)(pgq *q), pgq_handler handler, void *arg)
 {
-    pgqi_take take = {.queue = queue, .sweep = sweep, .awake = awake};
     pgqi_settle settle;
 
-    look(q, &take);
-    if (take.status != PGQ_OK)
-        return take.status;
+    look(q, take);
+    if (take->status != PGQ_OK)
+        return take->status;
     if (found)
         found(q);
-    pgqi_scope_run(q, pgq_messages_get(take.messages, 0), handler, arg, &settle);
-    pgq_messages_free(take.messages);
+    pgqi_scope_run(q, pgq_messages_get(take->messages, 0), handler, arg, &settle);
+    pgq_messages_free(take->messages);
     pgqi_scope_turn(q, &settle, NULL);
     if (settle.status == PGQ_FAILED || settle.status == PGQ_STALE)
         return pgqi_error_set(&q->error, settle.status, "%s", settle.text);

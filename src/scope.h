@@ -3,6 +3,7 @@
 #ifndef PGQI_SCOPE_H
 #define PGQI_SCOPE_H
 
+#include "claim.h"
 #include "handle.h"
 
 #include <pgq/dequeue.h>
@@ -20,6 +21,8 @@ typedef struct pgqi_settle {
 /* Opens the next one. */
 typedef struct pgqi_take {
     const char *queue;
+    const char *filter;     /* NULL: none */
+    int64_t lease_ms;       /* of a lease; PGQ_UNSET: the queue's */
     int sweep;              /* look from the very start */
     pgq_status status;      /* out: OK, EMPTY, or why not */
     int awake;              /* take back the announcement of a sleep, too */
@@ -28,6 +31,15 @@ typedef struct pgqi_take {
     int swept;              /* out: it was a sweep */
     pgq_messages *messages; /* out: one, or NULL; the caller's to free */
 } pgqi_take;
+
+/* The turn's parts that leases have in common with scopes. */
+void pgqi_take_look(const pgqi_take *take, pgqi_look *look);
+
+/* How a handler is called: 0, or why not in text. */
+int pgqi_handle(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, char *text, size_t size);
+
+/* Ends whatever transaction is open, and keeps the error that led there. */
+pgq_status pgqi_end_transaction(pgq *q);
 
 /* What a call with a handler needs: a queue's name, a handler, and that none is running on the handle;
  * with own, also a connection of the library's, with no transaction open on it. */
@@ -39,9 +51,7 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take);
 /* Runs the handler and fills in what is to be settled. */
 void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle);
 
-/* Takes one message and handles it, or EMPTY. sweep, awake: as in pgqi_take. found, unless NULL, is called
- * before the handler. */
-pgq_status pgqi_scope_once(pgq *q, const char *queue, int sweep, int awake, void (*found)(pgq *q),
-                           pgq_handler handler, void *arg);
+/* Takes one message and handles it, or EMPTY. found, unless NULL, is called before the handler. */
+pgq_status pgqi_scope_once(pgq *q, pgqi_take *take, void (*found)(pgq *q), pgq_handler handler, void *arg);
 
 #endif

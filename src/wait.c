@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for a message on a handle's own connection. */
+#include "wait.h"
+
 #include "alloc.h"
 #include "clock.h"
 #include "error.h"
 #include "exec.h"
-#include "scope.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -86,8 +86,7 @@ static pgq_status awake(pgq *q, const char *queue)
     return status;
 }
 
-/* Before a handler runs: nobody need ring for us while it does. */
-static void found(pgq *q)
+void pgqi_wait_found(pgq *q)
 {
     pgqi_doze_found(&q->doze);
     if (q->doze.act == PGQI_AWAKE)
@@ -122,20 +121,25 @@ static pgq_status doze(pgq *q, int64_t deadline, int cancel_fd)
     }
 }
 
-static pgq_status wait_and_handle(pgq *q, const char *queue, int64_t deadline, pgq_handler handler, void *arg,
-                                  int cancel_fd)
+static pgq_status look(pgq *q, pgqi_looker *looker)
+{
+    int leave;
+
+    drain_notifications(q);
+    leave = q->doze.leave;
+    if (leave)
+        pgqi_doze_left(&q->doze);
+    return looker->look(looker, q, q->doze.thorough, leave);
+}
+
+static pgq_status wait_and_look(pgq *q, pgqi_looker *looker, int64_t deadline, int cancel_fd)
 {
     pgq_status status;
-    int leave;
 
     for (;;) {
         switch (q->doze.act) {
         case PGQI_LOOK:
-            drain_notifications(q);
-            leave = q->doze.leave;
-            if (leave)
-                pgqi_doze_left(&q->doze);
-            status = pgqi_scope_once(q, queue, q->doze.thorough, leave, found, handler, arg);
+            status = look(q, looker);
             if (status != PGQ_EMPTY)
                 return status;
             if (deadline == 0)
@@ -143,10 +147,10 @@ static pgq_status wait_and_handle(pgq *q, const char *queue, int64_t deadline, p
             pgqi_doze_empty(&q->doze, pgqi_now_us());
             break;
         case PGQI_ANNOUNCE:
-            status = announce(q, queue);
+            status = announce(q, looker->queue);
             break;
         case PGQI_AWAKE:
-            status = awake(q, queue);
+            status = awake(q, looker->queue);
             break;
         default:
             status = doze(q, deadline, cancel_fd);
@@ -157,32 +161,27 @@ static pgq_status wait_and_handle(pgq *q, const char *queue, int64_t deadline, p
     }
 }
 
-pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler handler, void *arg,
-                      const pgq_listen_options *options)
+pgq_status pgqi_wait(pgq *q, pgqi_looker *looker, const pgqi_wait_options *options)
 {
-    pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
-    pgq_status status = pgqi_scope_enter(q, queue, handler, 1);
+    int timeout_ms = options->timeout_ms;
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : timeout_ms == 0 ? 0 : pgqi_now_us() + timeout_ms * 1000LL;
+    pgq_status status = subscribe(q, looker->queue);
     int lingering;
 
-    if (status == PGQ_OK)
-        status = pgqi_read_options(&o, sizeof o, options, &q->error);
-    if (status != PGQ_OK)
-        return status;
-    status = subscribe(q, queue);
     if (status != PGQ_OK)
         return status;
     /* A busy queue is looked at a few times more before anyone is told of a sleep. */
     lingering = q->doze.lingering;
-    pgqi_doze_init(&q->doze, o.poll_interval_ms);
+    pgqi_doze_init(&q->doze, options->poll_interval_ms);
     q->doze.lingering = lingering;
     q->doze.thorough = timeout_ms == 0;
-    status = wait_and_handle(q, queue, deadline, handler, arg, o.cancel_fd);
+    status = wait_and_look(q, looker, deadline, options->cancel_fd);
     if (q->doze.announced && PQstatus(q->conn) == CONNECTION_OK) {
         pgq_error kept = q->error;
 
-        awake(q, queue);
+        awake(q, looker->queue);
         q->error = kept;
     }
-    return status > 0 ? pgqi_error_clear(&q->error, status) : status;
+    /* What a look has found is its own to say. */
+    return status == PGQ_TIMEOUT || status == PGQ_CANCELED ? pgqi_error_clear(&q->error, status) : status;
 }

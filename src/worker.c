@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "codec.h"
 #include "error.h"
 #include "text.h"
 
@@ -24,6 +25,11 @@ static pgq_status check_options(pgq_worker *w)
             &w->error, PGQ_INVALID,
             "threads %d or max_messages %lld is out of range: 1 to %d, and at least 0, are allowed",
             o->threads, (long long)o->max_messages, THREADS_MAX);
+    if (o->lease_ms < 0 || o->lease_ms > 9999999000)
+        return pgqi_error_set(
+            &w->error, PGQ_INVALID,
+            "a lease of %lld ms is out of range: 1 to 9999999000 ms, or 0 for scopes, is allowed",
+            (long long)o->lease_ms);
     if (o->threads == 0)
         o->threads = 1;
     if (o->long_scope_ms == 0)
@@ -116,6 +122,16 @@ pgq_status pgq_worker_add(pgq_worker *worker, const char *queue, pgq_handler han
     more[worker->n].arg = arg;
     worker->n++;
     return PGQ_OK;
+}
+
+pgq_status pgq_worker_set_codec(pgq_worker *worker, const pgq_codec *codec)
+{
+    if (!worker)
+        return PGQ_INVALID;
+    if (atomic_load(&worker->running))
+        return pgqi_error_set(&worker->error, PGQ_STATE, "the worker is running");
+    pgqi_error_clear(&worker->error, PGQ_OK);
+    return pgqi_read_codec(&worker->codec, codec, &worker->error);
 }
 
 void pgq_worker_free(pgq_worker *worker)

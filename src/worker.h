@@ -7,6 +7,7 @@
 #define PGQI_WORKER_H
 
 #include "handle.h"
+#include "keeper.h"
 
 #include <pgq/worker.h>
 #include <pthread.h>
@@ -23,7 +24,7 @@ typedef struct pgqi_worker_thread {
     pthread_t thread;
     int index;
     int started;
-    /* The scope it has open, under the worker's lock; since_us 0: none. */
+    /* What it is at, under the worker's lock; since_us 0: nothing. */
     int64_t since_us;
     int64_t id;
     int32_t attempt;
@@ -38,6 +39,8 @@ struct pgq_worker {
     pgqi_worker_queue *queues;
     size_t n;
     pgqi_cursors *cursors;
+    pgq_codec codec;
+    pgqi_keeper *keeper; /* extends the leases; NULL: handlers run in scopes */
     pgqi_worker_thread *threads;
     int wake_fds[2]; /* a pipe: a byte for the coordinator */
     atomic_int stop;

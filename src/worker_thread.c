@@ -2,7 +2,7 @@
 /* One of a worker's threads: takes, handles, settles, and parks when nothing is left. */
 #include "clock.h"
 #include "error.h"
-#include "scope.h"
+#include "lease.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -18,8 +18,8 @@ struct self {
     size_t tried; /* queues found empty in a row */
     int64_t generation;
     int sweep;
-    int settling; /* settle is to be sent with the next turn */
-    pgqi_settle settle;
+    int settling;       /* leased.settle is to be sent with the next turn */
+    pgqi_leased leased; /* in a scope only its settle is used */
     const char *settle_queue;
     int64_t settle_us;
     int64_t backoff_us;
@@ -40,6 +40,7 @@ static int connect_thread(struct self *s)
             pgqi_cursors_release(s->q->cursors);
             pgqi_cursors_share(s->w->cursors);
             s->q->cursors = s->w->cursors;
+            s->q->codec = s->w->codec;
             if (down)
                 pgqi_worker_up(s->w, s->t->index);
             s->backoff_us = BACKOFF_FIRST_US;
@@ -156,39 +157,46 @@ static void took(struct self *s, const pgq_message *m, int more)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void handle(struct self *s, pgq_messages *messages, int more)
+static void handle(struct self *s, const pgqi_take *take)
 {
-    const pgq_message *m = pgq_messages_get(messages, 0);
+    const pgq_message *m = pgq_messages_get(take->messages, 0);
     const pgqi_worker_queue *queue = &s->w->queues[s->at];
     int64_t began = pgqi_now_us();
 
-    took(s, m, more);
-    pgqi_scope_run(s->q, m, queue->handler, queue->arg, &s->settle);
+    took(s, m, take->more);
+    s->leased.hold.holder = s->t;
+    if (s->w->keeper)
+        pgqi_lease_run(s->q, s->w->keeper, take, queue->handler, queue->arg, &s->leased);
+    else
+        pgqi_scope_run(s->q, m, queue->handler, queue->arg, &s->leased.settle);
     pthread_mutex_lock(&s->w->lock);
     s->t->since_us = 0;
     pthread_mutex_unlock(&s->w->lock);
     s->settling = 1;
     s->settle_queue = queue->name;
     s->settle_us = pgqi_now_us() - began;
-    pgq_messages_free(messages);
+    pgq_messages_free(take->messages);
 }
 
 static void settled(struct self *s)
 {
     pgq_worker *w = s->w;
-    pgq_event_info info = {.event = s->settle.status == PGQ_OK ? PGQ_EVENT_DONE : PGQ_EVENT_FAILED,
+    const pgqi_settle *settle = &s->leased.settle;
+    pgq_event_info info = {.event = settle->status == PGQ_OK ? PGQ_EVENT_DONE : PGQ_EVENT_FAILED,
                            .thread = s->t->index,
                            .queue = s->settle_queue,
-                           .id = s->settle.id,
-                           .attempt = s->settle.attempt,
+                           .id = settle->id,
+                           .attempt = settle->attempt,
                            .elapsed_us = s->settle_us,
                            .text = ""};
 
     s->settling = 0;
-    if (s->settle.status == PGQ_CONNECTION)
+    if (w->keeper)
+        pgqi_lease_end(w->keeper, &s->leased);
+    if (settle->status == PGQ_CONNECTION)
         info.text = "the connection was lost before the outcome was known";
-    else if (s->settle.status != PGQ_OK)
-        info.text = s->settle.text;
+    else if (settle->status != PGQ_OK)
+        info.text = settle->text;
     pgqi_worker_event(w, &info);
     pthread_mutex_lock(&w->lock);
     w->handled++;
@@ -216,27 +224,53 @@ static int trouble(struct self *s, pgq_status status)
     return pgqi_worker_pause(s->w, s->backoff_us);
 }
 
+/* A lease outlives its connection: the settling is sent again on another one, as long as the lease is kept.
+ */
+static int settle_later(struct self *s)
+{
+    if (!s->w->keeper || s->leased.settle.status != PGQ_CONNECTION || atomic_load(&s->leased.hold.lost))
+        return 0;
+    s->leased.resent = 1;
+    return 1;
+}
+
 /* One round trip: settles what was handled, and looks at one queue. 0: the worker has ended. */
 static int turn(struct self *s)
 {
-    pgqi_take take = {.queue = s->w->queues[s->at].name, .sweep = s->sweep};
+    pgqi_take take = {.queue = s->w->queues[s->at].name,
+                      .sweep = s->sweep,
+                      .lease_ms = s->w->options.lease_ms ? s->w->options.lease_ms : PGQ_UNSET};
     int may = reserve(s->w);
 
     if (!may && !s->settling) {
         park(s, 0);
         return 1;
     }
-    pgqi_scope_turn(s->q, s->settling ? &s->settle : NULL, may ? &take : NULL);
+    if (s->w->keeper)
+        pgqi_lease_turn(s->q, s->settling ? &s->leased : NULL, may ? &take : NULL);
+    else
+        pgqi_scope_turn(s->q, s->settling ? &s->leased.settle : NULL, may ? &take : NULL);
     if (s->settling) {
-        int gone = s->settle.status == PGQ_CONNECTION;
+        int gone = s->leased.settle.status == PGQ_CONNECTION;
 
+        if (settle_later(s)) {
+            if (may)
+                unreserve(s->w);
+            if (trouble(s, PGQ_CONNECTION))
+                return 1;
+            /* The worker has ended; but what was done is told, if there is a server. */
+            if (PQstatus(s->q->conn) == CONNECTION_OK || pgq_reconnect(s->q) == PGQ_OK)
+                pgqi_lease_turn(s->q, &s->leased, NULL);
+            settled(s);
+            return 0;
+        }
         settled(s);
         if (!may)
             return gone ? trouble(s, PGQ_CONNECTION) : 1;
     }
     if (take.status == PGQ_OK) {
         s->backoff_us = BACKOFF_FIRST_US;
-        handle(s, take.messages, take.more);
+        handle(s, &take);
         s->at = (s->at + 1) % s->w->n;
         begin_round(s);
         return 1;

@@ -53,8 +53,9 @@ PGQ_EXPORT pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler
 /** Takes up to max messages and deletes them at once. No two callers ever get the same one.
  *
  *  @param max 1 to 100000
- *  @param out the messages, in order; NULL unless OK
- *  @return OK, EMPTY, NOT_FOUND, INVALID, STATE (within a handler), ...
+ *  @param out the messages, in order; NULL unless OK or HOOK
+ *  @return OK, EMPTY, NOT_FOUND, INVALID, STATE (within a handler), HOOK (a message could not be decoded: see
+ *          codec.h), ...
  *
  *  Transaction: joins one if it is open: rolled back, they are back, and the attempt counts. Else
  *  they are gone when this returns. Blocking: one round trip. Threads: that of the handle.
@@ -65,11 +66,13 @@ typedef struct pgq_listen_options {
     size_t size;          /**< sizeof(pgq_listen_options) */
     int poll_interval_ms; /**< look at least that often, should a wake-up be lost; 0: 5000; -1: never */
     int cancel_fd;        /**< end the wait with CANCELED when it can be read; -1: none. Not read from */
+    const char *filter;   /**< a JSON object that the headers must contain; NULL: none. Looks that filter pass
+                             over   the other messages one by one */
 } pgq_listen_options;
 
 #define PGQ_LISTEN_OPTIONS_INIT                                                                              \
     {                                                                                                        \
-        sizeof(pgq_listen_options), 0, -1                                                                    \
+        sizeof(pgq_listen_options), 0, -1, NULL                                                              \
     }
 
 /** Waits for a message, and does what pgq_dequeue() does with it. It is woken by the commit that makes

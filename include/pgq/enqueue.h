@@ -13,18 +13,31 @@ extern "C" {
 
 /** How to send a message. INIT leaves all to the queue. */
 typedef struct pgq_enqueue_options {
-    size_t size;         /**< sizeof(pgq_enqueue_options) */
-    pgq_kind kind;       /**< PGQ_BINARY in INIT */
-    int32_t priority;    /**< 0 (first) to 2^31-1; -1: the queue's */
-    int64_t delay_ms;    /**< 0 to 9999999000 ms: not taken before that time from now */
-    int64_t ttl_ms;      /**< 1 to 9999999000 ms: not taken after that time; 0: for ever */
+    size_t size;      /**< sizeof(pgq_enqueue_options) */
+    pgq_kind kind;    /**< PGQ_BINARY in INIT */
+    int32_t priority; /**< 0 (first) to 2^31-1; PGQ_UNSET: the queue's */
+    int64_t delay_ms; /**< 0 to 9999999000 ms: not taken before that time from now; PGQ_UNSET: the queue's */
+    int64_t
+        ttl_ms; /**< 1 to 9999999000 ms: not taken after that time; -1: for ever; PGQ_UNSET: the queue's */
     const char *headers; /**< a JSON object in UTF-8; NULL: none */
     int create_queue;    /**< 1: create the queue if it does not exist; 0: as the namespace is set */
+    int64_t due; /**< not taken before that time, microseconds since 1970-01-01 00:00 UTC; 0: see delay_ms */
+    /* What the message says itself of how it is handled, before its queue; PGQ_UNSET: nothing. */
+    int64_t lease_ms; /**< as in pgq_attributes, and so are the next three */
+    int requeue;
+    int32_t error_limit;
+    int32_t requeue_priority;
+    const char *order_key; /**< 1 to 255 bytes: messages of one key are handed out one at a time, in the order
+                              of sending, and others meanwhile; NULL: none */
+    const char *dedup_key; /**< 1 to 255 bytes: as long as a message of that key waits or is in flight in the
+                              queue, a further one is not sent; NULL: none */
+    int64_t dedup_window_ms; /**< nor for that long after it was sent: 0 to 9999999000 ms */
 } pgq_enqueue_options;
 
 #define PGQ_ENQUEUE_OPTIONS_INIT                                                                             \
     {                                                                                                        \
-        sizeof(pgq_enqueue_options), PGQ_BINARY, -1, 0, 0, NULL, 0                                           \
+        sizeof(pgq_enqueue_options), PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET, NULL, 0, 0, PGQ_UNSET,     \
+            PGQ_UNSET, PGQ_UNSET, PGQ_UNSET, NULL, NULL, 0                                                   \
     }
 
 /** Sends a message. It is there for consumers when the transaction commits, and never if it rolls back.
@@ -33,7 +46,8 @@ typedef struct pgq_enqueue_options {
  *  @param len     bytes
  *  @param options NULL: the defaults
  *  @param id      the message's id, rising; may be NULL
- *  @return OK, NOT_FOUND (no such queue), TOO_LONG, INVALID, NOT_INSTALLED, PERMISSION, ABORTED, ...
+ *  @return OK; DUPLICATE: one of that dedup key is there, id is its, and nothing was sent; NOT_FOUND (no such
+ *          queue), TOO_LONG, HOOK (see codec.h), INVALID, NOT_INSTALLED, PERMISSION, ABORTED, ...
  *
  *  Transaction: joins one if it is open, and leaves it usable after NOT_FOUND, TOO_LONG and INVALID;
  *  else one of its own. Blocking: one round trip. Threads: that of the handle. Ownership: nothing is
@@ -54,11 +68,13 @@ typedef struct pgq_outgoing {
  *  @param n            0 is allowed and does nothing; at most 1000000
  *  @param create_queue 1: create the queue if it does not exist; 0: as the namespace is set
  *  @param ids          n ids in the order of messages; may be NULL
- *  @return as pgq_enqueue(); the error's message says which message was at fault
+ *  @param results      n statuses, OK or DUPLICATE; may be NULL
+ *  @return as pgq_enqueue(), OK also if there were duplicates; the error's message says which message was at
+ * fault
  *
  *  Transaction, Blocking, Threads, Ownership: as pgq_enqueue(). Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
-                                       int create_queue, int64_t *ids);
+                                       int create_queue, int64_t *ids, pgq_status *results);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+/** In a number of an options struct: not given; what holds then is said there. */
+#define PGQ_UNSET (-2147483647 - 1)
+
 /** A connection and a namespace. One thread at a time; it may move between threads. */
 typedef struct pgq pgq;
 

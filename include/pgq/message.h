@@ -19,7 +19,8 @@ typedef enum pgq_state {
     PGQ_STATE_READY = 0,     /**< waits for a consumer */
     PGQ_STATE_DELAYED = 1,   /**< waits for its time */
     PGQ_STATE_IN_FLIGHT = 2, /**< a consumer has it */
-    PGQ_STATE_DEAD = 3       /**< a dead letter */
+    PGQ_STATE_DEAD = 3,      /**< a dead letter */
+    PGQ_STATE_BLOCKED = 4    /**< waits for an earlier message of its order key */
 } pgq_state;
 
 /** A message. The library makes it; later versions may append members. Times are microseconds since
@@ -37,10 +38,14 @@ typedef struct pgq_message {
     const char *last_error;
     const char *headers; /**< a JSON object, as it was sent */
     int64_t sent;
-    int64_t due; /**< when a delayed message becomes ready */
+    int64_t due; /**< when a delayed message becomes ready, or a lease ends */
     int64_t first_received;
     int64_t expires;
-    int64_t died; /**< when it became a dead letter */
+    int64_t died;       /**< when it became a dead letter */
+    const char *reason; /**< why it did: "error_limit", "not_requeued" */
+    const char *order_key;
+    const char *dedup_key;
+    int undecoded; /**< 1: the decode hook failed, and the payload is as it was sent */
 } pgq_message;
 
 /** The messages that one call gave. */

@@ -28,12 +28,15 @@
 #define PGQ_H
 
 #include <pgq/browse.h>
+#include <pgq/codec.h>
 #include <pgq/dequeue.h>
 #include <pgq/enqueue.h>
 #include <pgq/handle.h>
+#include <pgq/lease.h>
 #include <pgq/listener.h>
 #include <pgq/message.h>
 #include <pgq/queue.h>
+#include <pgq/stats.h>
 #include <pgq/status.h>
 #include <pgq/version.h>
 #include <pgq/worker.h>

@@ -21,6 +21,8 @@ extern "C" {
     X(CANCELED, 3, "", "the wait was cancelled")                                                             \
     X(READY, 4, "", "messages may be there: take them until EMPTY")                                          \
     X(WAIT, 5, "", "nothing to do: wait for the fd or the timeout")                                          \
+    X(DUPLICATE, 6, "", "a message of that dedup key is there already: nothing was sent")                    \
+    X(IN_FLIGHT, 7, "", "a consumer has the message")                                                        \
     X(INVALID, -1, "MQ001", "an argument is not allowed")                                                    \
     X(NOT_FOUND, -2, "MQ002", "there is no such queue or message")                                           \
     X(EXISTS, -3, "MQ003", "the queue exists already")                                                       \
@@ -35,7 +37,8 @@ extern "C" {
     X(CONFLICT, -12, "", "a serialization failure or a deadlock: roll back and try again")                   \
     X(CONNECTION, -13, "", "there is no connection to the server")                                           \
     X(SERVER, -14, "", "the server refused")                                                                 \
-    X(ABORTED, -15, "", "the transaction has failed: roll it back first")
+    X(ABORTED, -15, "", "the transaction has failed: roll it back first")                                    \
+    X(HOOK, -16, "", "an encode or decode hook failed")
 
 typedef enum pgq_status {
 #define PGQ_STATUS_ENUM(name, value, sqlstate, text) PGQ_##name = (value),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /** @file worker.h
- *  A worker: threads that take messages from queues and run a handler for each, in a scope.
+ *  A worker: threads that take messages from queues and run a handler for each, in a scope or under a lease.
  *
- *  Each thread has a connection; one more connection listens. A lost connection is made again, with
- *  pauses from 10 ms up to 60 s.
+ *  Each thread has a connection; one more connection listens, and with leases another one extends them. A
+ * lost connection is made again, with pauses from 10 ms up to 60 s.
  */
 #ifndef PGQ_WORKER_H
 #define PGQ_WORKER_H
 
+#include <pgq/codec.h>
 #include <pgq/dequeue.h>
 
 #ifdef __cplusplus
@@ -25,7 +26,9 @@ typedef enum pgq_event {
     PGQ_EVENT_RECONNECTED = 4,
     PGQ_EVENT_LONG_SCOPE = 5, /**< a handler has held its transaction open for long; said once a message */
     PGQ_EVENT_ERROR = 6,      /**< something else went wrong; it is tried again */
-    PGQ_EVENT_STOPPING = 7    /**< nothing new is taken any more */
+    PGQ_EVENT_STOPPING = 7,   /**< nothing new is taken any more */
+    PGQ_EVENT_LEASE_LOST =
+        8 /**< a lease could not be extended in time: another consumer may have the message */
 } pgq_event;
 
 typedef struct pgq_event_info {
@@ -52,11 +55,13 @@ typedef struct pgq_worker_options {
     int long_scope_ms;          /**< when to say LONG_SCOPE; 0: 60000; -1: never */
     pgq_event_handler on_event; /**< NULL: none */
     void *event_arg;
+    int64_t lease_ms; /**< 1 to 9999999000: handlers run under a lease of so many ms, extended while they run,
+                         and without a transaction; 0: in a scope */
 } pgq_worker_options;
 
 #define PGQ_WORKER_OPTIONS_INIT                                                                              \
     {                                                                                                        \
-        sizeof(pgq_worker_options), NULL, 0, 0, 0, 0, 0, NULL, NULL                                          \
+        sizeof(pgq_worker_options), NULL, 0, 0, 0, 0, 0, NULL, NULL, 0                                       \
     }
 
 /** Makes a worker; nothing connects yet.
@@ -78,6 +83,14 @@ PGQ_EXPORT pgq_status pgq_worker_new(const char *conninfo, const pgq_worker_opti
  *  Transaction: none. Blocking: never. Threads: one at a time. Ownership: queue is copied, arg is
  *  the caller's. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_worker_add(pgq_worker *worker, const char *queue, pgq_handler handler, void *arg);
+
+/** Sets the hooks of a worker's handles; they run on its threads, several at once. Not while the worker runs.
+ *
+ *  @param codec as for pgq_set_codec()
+ *  @return OK, INVALID, STATE (it runs)
+ *
+ *  Transaction: none. Blocking: never. Threads: one at a time. Ownership: as pgq_set_codec(). Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_worker_set_codec(pgq_worker *worker, const pgq_codec *codec);
 
 /** Runs the worker until it is stopped, drained, or has done its number.
  *

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Sending many messages: an array for each argument of a message, and none for one that no message has. */
+#include "alloc.h"
+#include "enqueue.h"
+#include "error.h"
+#include "exec.h"
+#include "queue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MANY_MAX = 1000000 };
+
+/* In the order of _enqueue_many's parameters. */
+enum {
+    PAYLOADS,
+    KINDS,
+    PRIORITIES,
+    DELAYS,
+    TTLS,
+    HEADERS,
+    DUES,
+    LEASES,
+    REQUEUES,
+    ERROR_LIMITS,
+    REQUEUE_PRIORITIES,
+    ORDER_KEYS,
+    DEDUP_KEYS,
+    DEDUP_WINDOWS,
+    COLUMNS
+};
+
+/* The width of a number; 0: not a number. */
+static const struct {
+    int type;
+    int bytes;
+} columns[COLUMNS] = {
+    [PAYLOADS] = {PGQI_BYTEA, 0},
+    [KINDS] = {PGQI_INT2, 2},
+    [PRIORITIES] = {PGQI_INT4, 4},
+    [DELAYS] = {PGQI_INT8, 8},
+    [TTLS] = {PGQI_INT8, 8},
+    [HEADERS] = {PGQI_TEXT, 0},
+    [DUES] = {PGQI_TIMESTAMPTZ, 8},
+    [LEASES] = {PGQI_INT8, 8},
+    [REQUEUES] = {PGQI_BOOL, 1},
+    [ERROR_LIMITS] = {PGQI_INT4, 4},
+    [REQUEUE_PRIORITIES] = {PGQI_INT4, 4},
+    [ORDER_KEYS] = {PGQI_TEXT, 0},
+    [DEDUP_KEYS] = {PGQI_TEXT, 0},
+    [DEDUP_WINDOWS] = {PGQI_INT8, 8},
+};
+
+struct batch {
+    size_t n;
+    pgqi_outgoing *messages;
+    unsigned used;                   /* a bit for each column that a message has */
+    pgqi_element *elements[COLUMNS]; /* NULL: not used */
+    unsigned char *numbers[COLUMNS];
+};
+
+/* A message's number for a column, *given 0 if it has none. */
+static int64_t number_of(const pgq_enqueue_options *o, int column, int *given)
+{
+    int64_t value;
+
+    switch (column) {
+    case KINDS:
+        value = o->kind;
+        break;
+    case PRIORITIES:
+        value = o->priority;
+        break;
+    case DELAYS:
+        value = o->delay_ms;
+        break;
+    case TTLS:
+        value = o->ttl_ms;
+        break;
+    case DUES:
+        value = o->due ? pgqi_server_time(o->due) : PGQ_UNSET;
+        break;
+    case LEASES:
+        value = o->lease_ms;
+        break;
+    case REQUEUES:
+        value = o->requeue;
+        break;
+    case ERROR_LIMITS:
+        value = o->error_limit;
+        break;
+    case REQUEUE_PRIORITIES:
+        value = o->requeue_priority;
+        break;
+    default:
+        value = o->dedup_window_ms ? o->dedup_window_ms : PGQ_UNSET;
+        break;
+    }
+    *given = value != PGQ_UNSET;
+    return value;
+}
+
+static const void *bytes_of(const pgqi_outgoing *m, int column, size_t *len)
+{
+    const char *s = column == HEADERS ? m->o.headers : column == ORDER_KEYS ? m->o.order_key : m->o.dedup_key;
+
+    if (column == PAYLOADS) {
+        *len = m->len;
+        return m->payload;
+    }
+    *len = s ? strlen(s) : 0;
+    return s;
+}
+
+static unsigned used_by(const pgqi_outgoing *m)
+{
+    unsigned used = 0;
+
+    for (int c = 0; c < COLUMNS; c++) {
+        size_t len;
+        int given;
+
+        if (columns[c].bytes)
+            number_of(&m->o, c, &given);
+        else
+            given = bytes_of(m, c, &len) != NULL;
+        used |= (unsigned)given << c;
+    }
+    return used;
+}
+
+static pgq_status read_messages(pgq *q, struct batch *b, const pgq_outgoing *messages)
+{
+    b->messages = pgqi_alloc(b->n, sizeof *b->messages);
+    if (!b->messages)
+        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < b->n; i++) {
+        pgq_status status =
+            pgqi_outgoing_make(q, messages[i].payload, messages[i].len, messages[i].options, &b->messages[i]);
+
+        if (status != PGQ_OK) {
+            char why[sizeof q->error.message];
+
+            snprintf(why, sizeof why, "%s", q->error.message);
+            return pgqi_error_set(&q->error, status, "message %zu of %zu: %s", i + 1, b->n, why);
+        }
+        b->used |= used_by(&b->messages[i]);
+    }
+    return PGQ_OK;
+}
+
+static int fill_column(struct batch *b, int c)
+{
+    size_t bytes = (size_t)columns[c].bytes;
+
+    b->elements[c] = pgqi_alloc(b->n, sizeof *b->elements[c]);
+    b->numbers[c] = bytes ? pgqi_alloc(b->n, bytes) : NULL;
+    if (!b->elements[c] || (bytes && !b->numbers[c]))
+        return 0;
+    for (size_t i = 0; i < b->n; i++) {
+        pgqi_element *e = &b->elements[c][i];
+        int given;
+
+        if (bytes) {
+            unsigned char *at = b->numbers[c] + i * bytes;
+            int64_t value = number_of(&b->messages[i].o, c, &given);
+
+            pgqi_put_int(at, value, (int)bytes);
+            e->data = given ? at : NULL;
+            e->len = bytes;
+        } else {
+            e->data = bytes_of(&b->messages[i], c, &e->len);
+        }
+    }
+    return 1;
+}
+
+static void free_batch(struct batch *b)
+{
+    for (int c = 0; c < COLUMNS; c++) {
+        pgqi_free(b->elements[c]);
+        pgqi_free(b->numbers[c]);
+    }
+    for (size_t i = 0; b->messages && i < b->n; i++)
+        pgqi_outgoing_free(&b->messages[i]);
+    pgqi_free(b->messages);
+}
+
+static pgq_status send_batch(pgq *q, const char *queue, struct batch *b, int create_queue, PGresult **res)
+{
+    pgqi_params p;
+    pgq_status status;
+
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, queue);
+    for (int c = 0; c < COLUMNS; c++) {
+        if (c == DUES)
+            pgqi_add_given_bool(&p, create_queue ? 1 : PGQ_UNSET);
+        if (!(b->used & 1U << c))
+            pgqi_add_null_array(&p, columns[c].type);
+        else if (fill_column(b, c))
+            pgqi_add_array(&p, columns[c].type, b->elements[c], b->n);
+        else
+            p.failed = 1;
+    }
+    status = pgqi_call_outcome(q,
+                               "SELECT r.code, r.detail, i.id, COALESCE(i.duplicate, false) FROM "
+                               "%s._enqueue_many($1, $2, $3, $4, $5, $6, $7,"
+                               " $8, $9, $10, $11, $12, $13, $14, $15, $16) r"
+                               " LEFT JOIN LATERAL unnest(r.ids, r.duplicates) WITH ORDINALITY AS i (id, "
+                               "duplicate, n) ON true ORDER BY i.n",
+                               &p, res);
+    pgqi_params_free(&p);
+    return status;
+}
+
+pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
+                            int create_queue, int64_t *ids, pgq_status *results)
+{
+    pgq_status status = pgqi_enter_queue(q, queue);
+    struct batch b = {.n = n};
+    PGresult *res = NULL;
+
+    if (status != PGQ_OK)
+        return status;
+    if ((!messages && n) || n > MANY_MAX)
+        return pgqi_error_set(&q->error, PGQ_INVALID, "messages must not be NULL, and n at most %d",
+                              MANY_MAX);
+    if (n == 0)
+        return PGQ_OK;
+    status = read_messages(q, &b, messages);
+    if (status == PGQ_OK)
+        status = send_batch(q, queue, &b, create_queue, &res);
+    for (size_t i = 0; res && i < n; i++) {
+        if (ids)
+            ids[i] = pgqi_field_int(res, (int)i, 2);
+        if (results)
+            results[i] = pgqi_field_int(res, (int)i, 3) ? PGQ_DUPLICATE : PGQ_OK;
+    }
+    PQclear(res);
+    free_batch(&b);
+    return status;
+}
