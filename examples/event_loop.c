@@ -85,16 +85,14 @@ static pgq_status loop(pgq *q, pgq_listener *listener)
 int main(void)
 {
     static const char *const queues[] = {QUEUE};
-    pgq_queue_options options = PGQ_QUEUE_OPTIONS_INIT;
     pgq *q = NULL;
     pgq_listener *listener = NULL;
     pgq_status status = pgq_open("", NULL, &q);
 
-    options.if_not_exists = 1;
     if (status == PGQ_OK)
         status = pgq_install(q);
     if (status == PGQ_OK)
-        status = pgq_create_queue(q, QUEUE, &options);
+        status = pgq_create_queue(q, QUEUE, NULL, 1);
     if (status == PGQ_OK && pgq_listener_open("", queues, 1, NULL, &listener) != PGQ_OK)
         fprintf(stderr, "listener: %s\n", pgq_listener_last_error(listener)->message);
     else if (status == PGQ_OK)

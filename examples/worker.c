@@ -33,8 +33,8 @@ static int ship(pgq *q, PGconn *conn, const pgq_message *message, void *arg)
 
 static void on_event(const pgq_event_info *info, void *arg)
 {
-    static const char *const names[] = {"started",     "done",       "failed", "disconnected",
-                                        "reconnected", "long scope", "error",  "stopping"};
+    static const char *const names[] = {"started",    "done",  "failed",   "disconnected", "reconnected",
+                                        "long scope", "error", "stopping", "lease lost"};
 
     (void)arg;
     printf("%s", names[info->event]);
@@ -47,16 +47,15 @@ static void on_event(const pgq_event_info *info, void *arg)
 /* Makes sure that there is a queue to listen to. */
 static int prepare(void)
 {
-    pgq_queue_options options = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes attributes = PGQ_ATTRIBUTES_INIT;
     pgq *q;
     pgq_status status = pgq_open("", NULL, &q);
 
-    options.error_limit = 5;
-    options.if_not_exists = 1;
+    attributes.error_limit = 5;
     if (status == PGQ_OK)
         status = pgq_install(q);
     if (status == PGQ_OK)
-        status = pgq_create_queue(q, "orders", &options);
+        status = pgq_create_queue(q, "orders", &attributes, 1);
     if (status != PGQ_OK)
         fprintf(stderr, "%s\n", pgq_last_error(q)->message);
     pgq_close(q);

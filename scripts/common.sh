@@ -2,7 +2,7 @@
 # Functions shared by scripts/test and scripts/demo; to be sourced by bash.
 #
 #   require tool...       installs what is missing, by apt: cc c++ cmake make pkg-config libpq json-c
-#                         cmocka server psql valgrind ps
+#                         zlib cmocka server psql valgrind ps
 #   start_server [on|off] starts a private PostgreSQL with fsync on or off, and sets server_dsn; it is stopped
 #                         and removed when the script ends, however it ends
 #   run log command...    runs a command quietly; shows the log if it fails
@@ -112,8 +112,7 @@ has() {
     case $1 in
     cc | c++ | make | pkg-config | valgrind | ps | psql) command -v "$1" >/dev/null ;;
     cmake) command -v cmake >/dev/null && printf '3.22\n%s\n' "$(cmake --version | sed -n '1s/.* //p')" | sort -CV ;;
-    libpq | json-c | cmocka) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
-    psql) command -v psql >/dev/null || server_bin >/dev/null ;;
+    libpq | json-c | zlib | cmocka) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
     server) server_bin >/dev/null ;;
     *) die "nobody knows what $1 is" ;;
     esac
@@ -125,6 +124,7 @@ package_of() {
     c++) echo g++ ;;
     libpq) echo libpq-dev ;;
     json-c) echo libjson-c-dev ;;
+    zlib) echo zlib1g-dev ;;
     cmocka) echo libcmocka-dev ;;
     ps) echo procps ;;
     psql) echo postgresql-client ;;

@@ -18,6 +18,7 @@ CREATE TABLE :"jobs".done (
 CREATE TABLE :"jobs".hanging (message bigint NOT NULL, worker integer NOT NULL);
 
 SELECT :"namespace".create_queue('packages', error_limit => 3);
+SELECT :"namespace".create_queue('long');
 
 CREATE VIEW :"jobs".dead AS
 SELECT l.id AS message, l.errors, l.last_error FROM :"namespace".list('packages', 'dead', 100000) l;

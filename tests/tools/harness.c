@@ -58,7 +58,7 @@ int fixture_setup(void **state)
     assert_int_equal(setenv("PGAPPNAME", f->name_space, 1), 0);
     *state = f;
     if (pgq_open(dsn(), &options, &f->q) != PGQ_OK || pgq_install(f->q) != PGQ_OK ||
-        pgq_create_queue(f->q, QUEUE, NULL) != PGQ_OK)
+        pgq_create_queue(f->q, QUEUE, NULL, 0) != PGQ_OK)
         fail_msg("%s", pgq_last_error(f->q)->message);
     return 0;
 }
@@ -178,6 +178,22 @@ bool is_gone(pid_t pid)
 
 /* --- files --- */
 
+void touch(const fixture *f, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->dir, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fclose(file);
+}
+
+void unlink_in(const fixture *f, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->dir, name);
+    assert_int_equal(unlink(path), 0);
+}
+
 char *slurp(const char *path)
 {
     size_t len = 0, cap = 4096;
@@ -268,12 +284,25 @@ bool counts_are(fixture *f, int64_t ready, int64_t in_flight)
     return counts.ready == ready && counts.in_flight == in_flight;
 }
 
-pgq_messages *ready_ones(fixture *f)
+static pgq_messages *list(fixture *f, pgq_state state)
 {
     pgq_messages *messages = NULL;
-    if (pgq_list(f->q, QUEUE, PGQ_STATE_READY, 100, 0, &messages) < 0)
+    if (pgq_list(f->q, QUEUE, state, 100, 0, &messages) < 0)
         fail_msg("%s", pgq_last_error(f->q)->message);
     return messages;
+}
+
+pgq_messages *ready_ones(fixture *f)
+{
+    return list(f, PGQ_STATE_READY);
+}
+
+int64_t lease_end(fixture *f)
+{
+    pgq_messages *messages = list(f, PGQ_STATE_IN_FLIGHT);
+    int64_t due = pgq_messages_count(messages) == 1 ? pgq_messages_get(messages, 0)->due : 0;
+    pgq_messages_free(messages);
+    return due;
 }
 
 void assert_returned(fixture *f, int attempts, int errors, const char *last_error)
@@ -289,10 +318,9 @@ void assert_returned(fixture *f, int attempts, int errors, const char *last_erro
     pgq_messages_free(messages);
 }
 
-/* What a query about pgq-listen's connections says. */
-static int ask(fixture *f, const char *columns)
+int ask(fixture *f, const char *columns)
 {
-    char sql[256];
+    char sql[512];
     const char *values[] = {f->name_space};
     snprintf(sql, sizeof sql,
              "SELECT %s FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = $1",

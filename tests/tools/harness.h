@@ -76,6 +76,10 @@ bool file_holds(const char *path, const char *text);
 bool file_in_holds(const fixture *f, const char *name, const char *text);
 int count_in_file(const char *path, const char *text);
 
+/* Makes an empty file in the fixture's directory; removes one. */
+void touch(const fixture *f, const char *name);
+void unlink_in(const fixture *f, const char *name);
+
 #define assert_holds(path, text)                                                                             \
     do {                                                                                                     \
         char *holds_ = slurp(path);                                                                          \
@@ -97,6 +101,12 @@ pgq_messages *ready_ones(fixture *f);
 /* Checks that one message is ready, with that many attempts and errors, and that last_error contains a text.
  */
 void assert_returned(fixture *f, int attempts, int errors, const char *last_error);
+
+/* When the lease of the one message in flight ends; 0: it has none, or there is not one. */
+int64_t lease_end(fixture *f);
+
+/* What an aggregate says of pgq-listen's connections, as rows of pg_stat_activity. */
+int ask(fixture *f, const char *columns);
 
 /* How many connections pgq-listen has. */
 int connections(fixture *f);

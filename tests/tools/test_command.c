@@ -94,10 +94,9 @@ static void big_payload_arrives_whole(void **state)
 {
     fixture *f = *state;
     size_t len = 3000000;
-    pgq_queue_options options = PGQ_QUEUE_OPTIONS_INIT;
-    options.max_size = -1;
-    assert_int_equal(pgq_delete_queue(f->q, QUEUE), PGQ_OK);
-    assert_int_equal(pgq_create_queue(f->q, QUEUE, &options), PGQ_OK);
+    pgq_attributes any_size = PGQ_ATTRIBUTES_INIT;
+    any_size.max_size = -1;
+    assert_int_equal(pgq_set_queue(f->q, QUEUE, &any_size, 0), PGQ_OK);
     char *payload = malloc(len);
     assert_non_null(payload);
     for (size_t i = 0; i < len; i++)

@@ -68,7 +68,7 @@ static void help_and_man_page_agree(void **state)
         if (!has_option(man, name))
             fail_msg("the man page does not name --%s", name);
     }
-    assert_int_equal(n, 15);
+    assert_int_equal(n, 16);
     for (const char *p = man; next_option(&p, name, sizeof name);) {
         if (!has_option(help, name))
             fail_msg("--help does not name --%s", name);
@@ -114,6 +114,15 @@ static void mistakes_are_explained(void **state)
         {"-q a --poll 3000000", "0 to 2000000 seconds are"},
         {"-q a --log-format xml", "text and json are"},
         {"-q a --stream", "--stream needs a COMMAND"},
+        {"-q a --lease=0 -- true", "--lease \"0\" is not allowed: 0.001 to 9999999 seconds are"},
+        {"-q a --lease=0.0009 -- true", "0.001 to 9999999 seconds are"},
+        {"-q a --lease=10000000 -- true", "0.001 to 9999999 seconds are"},
+        {"-q a --lease=9999999.001", "0.001 to 9999999 seconds are"},
+        {"-q a --lease=-1", "0.001 to 9999999 seconds are"},
+        {"-q a --lease=1.2345", "with at most three decimals"},
+        {"-q a --lease= -- true", "--lease \"\" is not allowed: 0.001 to 9999999 seconds are"},
+        {"-q a --lease=soon", "0.001 to 9999999 seconds are"},
+        {"-q a --lease 5 -- true", "\"5\" is not allowed here: options are"},
         {"-q a -n ''", "the name of a schema"},
         {"-q a true", "\"true\" is not allowed here: options are, and a COMMAND behind --"},
         {"-q a --", "-- needs a COMMAND behind it"},

@@ -22,7 +22,8 @@ static void lines_on_stdout(void **state)
              (long long)id);
     assert_holds(p->out, begin);
     assert_holds(p->out,
-                 "Z\",\"kind\":\"text\",\"priority\":999,\"errors\":0,\"last_error\":null,\"headers\":null,"
+                 "Z\",\"due\":null,\"kind\":\"text\",\"priority\":999,\"order_key\":null,\"dedup_key\":null,"
+                 "\"errors\":0,\"last_error\":null,\"headers\":null,"
                  "\"payload\":\"tab\\there \\\\\"}\n");
     assert_holds(p->out, "\"headers\":null,\"payload\":null}\n");
     assert_holds(p->out, "\"headers\":{},\"payload_base64\":\"AAECAwQF\"}\n");

@@ -10,15 +10,6 @@
 /* A command that waits for the file "go". */
 #define UNTIL_GO "echo $$ > $T/pid; until [ -e $T/go ]; do sleep 0.02; done"
 
-static void touch(fixture *f, const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%s/%s", f->dir, name);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fclose(file);
-}
-
 static void first_signal_finishes(fixture *f, int number)
 {
     send_text(f, "x");
@@ -105,7 +96,7 @@ static void count_ends_after_that_many(void **state)
 static void several_queues(void **state)
 {
     fixture *f = *state;
-    assert_int_equal(pgq_create_queue(f->q, "mail & \"more\"", NULL), PGQ_OK);
+    assert_int_equal(pgq_create_queue(f->q, "mail & \"more\"", NULL, 0), PGQ_OK);
     assert_int_equal(pgq_enqueue(f->q, "mail & \"more\"", "x", 1, NULL, NULL), PGQ_OK);
     send_text(f, "x");
     process *p = listen_start(f, "-q", "mail & \"more\"", "--drain", SH, "echo \"<$PGQ_QUEUE>\"", NULL);

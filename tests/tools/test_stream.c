@@ -355,11 +355,10 @@ static void stderr_flows_while_idle(void **state)
 static void big_lines_pass(void **state)
 {
     fixture *f = *state;
-    pgq_queue_options options = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes any_size = PGQ_ATTRIBUTES_INIT;
     size_t len = 2000000;
-    options.max_size = -1;
-    assert_int_equal(pgq_delete_queue(f->q, QUEUE), PGQ_OK);
-    assert_int_equal(pgq_create_queue(f->q, QUEUE, &options), PGQ_OK);
+    any_size.max_size = -1;
+    assert_int_equal(pgq_set_queue(f->q, QUEUE, &any_size, 0), PGQ_OK);
     char *payload = malloc(len + 1);
     assert_non_null(payload);
     memset(payload, 'x', len);

@@ -128,7 +128,8 @@ static _Noreturn void become(const start *s)
     setpgid(0, 0);
     for (int i = 1; i < NSIG; i++)
         sigaction(i, &normal, NULL);
-    /* Should we be killed, the message is another consumer's at once: it must not be worked on twice. */
+    /* Should we be killed, the message is another consumer's at once, or when the lease has run out: it must
+     * not be worked on twice. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     bool ready = getppid() == s->parent && dup2(s->p.in[0], STDIN_FILENO) >= 0 &&
                  dup2(s->p.err[1], STDERR_FILENO) >= 0 &&

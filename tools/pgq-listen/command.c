@@ -38,7 +38,7 @@ static void feed(run *r)
 }
 
 /* Until it has exited, or something ends it early. */
-static watch_event tend(run *r, PGconn *conn, int64_t until, bool *timed_out)
+static watch_event tend(run *r, const watch_hold *hold, int64_t until, bool *timed_out)
 {
     for (;;) {
         int64_t now = clock_ms();
@@ -54,7 +54,7 @@ static watch_event tend(run *r, PGconn *conn, int64_t until, bool *timed_out)
         int64_t look = until;
         if (r->c.pid_fd < 0 && (until == CLOCK_NEVER || until > now + CHILD_LOOK_MS))
             look = now + CHILD_LOOK_MS;
-        watch_event event = watch_wait(conn, fds, 3, look);
+        watch_event event = watch_wait(hold, fds, 3, look);
         if (fds[1].revents)
             feed(r);
         if (fds[2].revents && !errors_take(&r->err, r->c.err))
@@ -74,11 +74,12 @@ static int fail(pgq *q, errors *e, const char *reason)
 /* Runs a child that was started to its end, and says what came of it. */
 static int see_through(pgq *q, PGconn *conn, run *r, const command *how)
 {
+    watch_hold hold = watch_held(q, conn, how->leased);
     bool timed_out = false;
     char reason[80];
     int64_t until = how->timeout_ms > 0 ? clock_ms() + how->timeout_ms : CLOCK_NEVER;
     feed(r);
-    watch_event event = tend(r, conn, until, &timed_out);
+    watch_event event = tend(r, &hold, until, &timed_out);
     if (timed_out || event != WATCH_NOTHING)
         child_end(&r->c, how->kill_after_ms, &r->err);
     else if (r->c.err >= 0)

@@ -4,6 +4,7 @@
 #define LISTEN_COMMAND_H
 
 #include <pgq/pgq.h>
+#include <stdbool.h>
 
 /* What to run, and for how long. Shared by all threads. */
 typedef struct command {
@@ -11,6 +12,7 @@ typedef struct command {
     char *const *argv;
     int64_t timeout_ms; /* a message's time; 0: no limit */
     int64_t kill_after_ms;
+    bool leased; /* messages are held by a lease, not by a scope */
 } command;
 
 /* A pgq_handler; arg is a command. */

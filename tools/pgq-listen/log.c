@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LEASE_ADVICE "its work is ended here; a longer --lease outlasts longer outages of the server"
+
 static log_format format_in_use = LOG_TEXT;
 static bool quiet_in_use;
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -92,6 +94,8 @@ static const char *event_name(pgq_event event)
         return "error";
     case PGQ_EVENT_STOPPING:
         return "stopping";
+    case PGQ_EVENT_LEASE_LOST:
+        return "lease-lost";
     }
     return "unknown";
 }
@@ -111,6 +115,8 @@ void log_event(const pgq_event_info *info)
     }
     if (info->text && *info->text)
         add_text(&b, "error", info->text);
+    if (info->event == PGQ_EVENT_LEASE_LOST)
+        add_text(&b, "text", LEASE_ADVICE);
     end_line(&b);
 }
 

@@ -84,6 +84,7 @@ static int with_worker(const options *o, pgq_handler handler, void *arg)
     w.max_messages = o->count;
     w.on_event = on_event;
     w.event_arg = &n;
+    w.lease_ms = o->lease_ms;
     pgq_status status = pgq_worker_new(o->conninfo, &w, &worker);
     for (size_t i = 0; status == PGQ_OK && i < o->queue_count; i++)
         status = pgq_worker_add(worker, o->queues[i], handler, arg);
@@ -98,7 +99,10 @@ static int with_worker(const options *o, pgq_handler handler, void *arg)
 
 static int with_command(const options *o)
 {
-    command how = {.argv = o->command, .timeout_ms = o->timeout_ms, .kill_after_ms = o->kill_after_ms};
+    command how = {.argv = o->command,
+                   .timeout_ms = o->timeout_ms,
+                   .kill_after_ms = o->kill_after_ms,
+                   .leased = o->lease_ms > 0};
     char *path = child_find(o->command[0]);
     if (!path) {
         log_note("error", "cannot run %s: %s", o->command[0], strerror(errno));
@@ -130,7 +134,8 @@ int main(int argc, char **argv)
     } else if (o.command) {
         result = with_command(&o);
     } else {
-        result = with_worker(&o, print_handle, NULL);
+        bool leased = o.lease_ms > 0;
+        result = with_worker(&o, print_handle, &leased);
     }
     options_free(&o);
     return result;

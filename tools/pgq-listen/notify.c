@@ -129,6 +129,7 @@ void notify_event(const pgq_event_info *info, int64_t done, int64_t failed)
     case PGQ_EVENT_DONE:
     case PGQ_EVENT_FAILED:
     case PGQ_EVENT_LONG_SCOPE:
+    case PGQ_EVENT_LEASE_LOST:
     case PGQ_EVENT_ERROR:
         now = clock_ms() >= status_at + 1000; /* under load it need not be told of each message */
         break;

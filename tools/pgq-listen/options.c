@@ -13,10 +13,12 @@
 #define SECONDS_MAX 9999999
 #define POLL_MAX    2000000
 #define JOBS_MAX    1024
+#define LEASE_MS    30000 /* of --lease alone; what a queue has built in, too */
 
 enum { /* options without a letter */
        OPT_TIMEOUT = 256,
        OPT_KILL_AFTER,
+       OPT_LEASE,
        OPT_STREAM,
        OPT_DRAIN,
        OPT_COUNT,
@@ -29,7 +31,7 @@ enum { /* options without a letter */
 typedef struct entry {
     int code; /* a letter, or one of the above */
     const char *name;
-    const char *value; /* NULL: it takes none */
+    const char *value; /* NULL: it takes none; in brackets: it may do without */
     const char *help;
 } entry;
 
@@ -40,6 +42,7 @@ static const entry table[] = {
     {'j', "jobs", "N", "messages worked on at once, 1 to 1024; default: 1"},
     {OPT_TIMEOUT, "timeout", "SECONDS", "end COMMAND when it takes longer for a message; default: never"},
     {OPT_KILL_AFTER, "kill-after", "SECONDS", "what COMMAND gets between TERM and KILL; default: 5"},
+    {OPT_LEASE, "lease", "[=SECONDS]", "hold messages by a lease, extended while it is needed; default: 30"},
     {OPT_STREAM, "stream", NULL, "start COMMAND once a job, and give it a line of JSON a message"},
     {OPT_DRAIN, "drain", NULL, "stop when no message is ready"},
     {OPT_COUNT, "count", "N", "stop after N messages"},
@@ -76,19 +79,21 @@ static options_result wrong_option(const char *given)
 
 static void print_help(void)
 {
-    printf("Usage: " PROGRAM " -d CONNINFO -n NAME -q QUEUE [OPTION ...] [-- COMMAND [ARG ...]]\n"
-           "Takes messages from queues in PostgreSQL, each in a transaction that ends with its work.\n\n"
-           "With COMMAND, each message is the stdin of a child of its own; exit status 0 settles it.\n"
-           "Without, each message is a line of JSON on stdout.\n\n");
+    printf(
+        "Usage: " PROGRAM " -d CONNINFO -n NAME -q QUEUE [OPTION ...] [-- COMMAND [ARG ...]]\n"
+        "Takes messages from queues in PostgreSQL, each in a transaction that ends with its work, or, for\n"
+        "work of any length, by a lease.\n\n"
+        "With COMMAND, each message is the stdin of a child of its own; exit status 0 settles it.\n"
+        "Without, each message is a line of JSON on stdout.\n\n");
     for (size_t i = 0; i < TABLE_SIZE; i++) {
         char left[48];
         const entry *e = &table[i];
+        const char *value = e->value ? e->value : "";
+        const char *blank = e->value && *value != '[' ? " " : "";
         if (e->code < 256)
-            snprintf(left, sizeof left, "-%c, --%s%s%s", e->code, e->name, e->value ? " " : "",
-                     e->value ? e->value : "");
+            snprintf(left, sizeof left, "-%c, --%s%s%s", e->code, e->name, blank, value);
         else
-            snprintf(left, sizeof left, "    --%s%s%s", e->name, e->value ? " " : "",
-                     e->value ? e->value : "");
+            snprintf(left, sizeof left, "    --%s%s%s", e->name, blank, value);
         printf("  %-26s %s\n", left, e->help);
     }
     printf("\nExit status: 0 stopped or nothing left, 1 failed, 2 usage. See " PROGRAM "(1).\n");
@@ -183,6 +188,9 @@ static options_result set(options *o, int code, const char *value)
         return set_seconds("timeout", value, 1, SECONDS_MAX, &o->timeout_ms);
     case OPT_KILL_AFTER:
         return set_seconds("kill-after", value, 0, SECONDS_MAX, &o->kill_after_ms);
+    case OPT_LEASE:
+        o->lease_ms = LEASE_MS;
+        return value ? set_seconds("lease", value, 1, SECONDS_MAX, &o->lease_ms) : OPTIONS_RUN;
     case OPT_STREAM:
         o->stream = true;
         break;
@@ -225,7 +233,8 @@ static void getopt_tables(struct option *longs, char *shorts)
     *p++ = ':';
     for (size_t i = 0; i < TABLE_SIZE; i++) {
         const entry *e = &table[i];
-        longs[i] = (struct option){e->name, e->value ? required_argument : no_argument, NULL, e->code};
+        int takes = !e->value ? no_argument : *e->value == '[' ? optional_argument : required_argument;
+        longs[i] = (struct option){e->name, takes, NULL, e->code};
         if (e->code < 256) {
             *p++ = (char)e->code;
             if (e->value)

@@ -17,6 +17,7 @@ typedef struct options {
     int jobs;
     int64_t timeout_ms; /* 0: none */
     int64_t kill_after_ms;
+    int64_t lease_ms; /* 0: no lease, but a scope */
     bool stream, drain, quiet, notify;
     int64_t count; /* 0: no limit */
     int poll_ms;   /* as in pgq_worker_options */

@@ -29,11 +29,11 @@ static size_t piece(size_t left)
 }
 
 /* 0, an errno, or -1 when *event says what kept it from being written. */
-static int write_line(PGconn *conn, const char *p, size_t left, watch_event *event)
+static int write_line(const watch_hold *hold, const char *p, size_t left, watch_event *event)
 {
     while (left > 0) {
         struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
-        *event = watch_wait(conn, &fd, 1, CLOCK_NEVER);
+        *event = watch_wait(hold, &fd, 1, CLOCK_NEVER);
         if (*event != WATCH_NOTHING)
             return -1;
         if (!fd.revents)
@@ -42,7 +42,7 @@ static int write_line(PGconn *conn, const char *p, size_t left, watch_event *eve
         if (n >= 0) {
             p += n;
             left -= (size_t)n;
-            conn = NULL; /* half a line would spoil the next one: end it, though the message is lost */
+            hold = NULL; /* half a line would spoil the next one: end it, though the message is lost */
         } else if (errno != EINTR && errno != EAGAIN) {
             return errno;
         }
@@ -54,13 +54,13 @@ int print_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
 {
     buf line = {0};
     watch_event event = WATCH_NOTHING;
+    watch_hold hold = watch_held(q, conn, *(const bool *)arg);
     int why = ENOMEM;
-    (void)arg;
     message_line(&line, m);
     pthread_mutex_lock(&stdout_lock);
     bool broken = stop_has_failed();
     if (!line.failed && !broken)
-        why = write_line(conn, line.data, line.len, &event);
+        why = write_line(&hold, line.data, line.len, &event);
     if (!broken && why > 0) {
         log_note("error", "cannot write to stdout: %s", strerror(why));
         stop_for_failure();

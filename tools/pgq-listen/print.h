@@ -5,7 +5,8 @@
 
 #include <pgq/pgq.h>
 
-/* A pgq_handler; arg is not used. When stdout cannot be written, the program stops. */
+/* A pgq_handler; arg is a bool, whether messages are held by a lease. When stdout cannot be written, the
+ * program stops. */
 int print_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg);
 
 #endif

@@ -162,7 +162,7 @@ static void say(stream *s, const buf *line, size_t *sent)
 typedef enum outcome { ANSWERED, DIED, CONFUSED, TIMED_OUT, INTERRUPTED } outcome;
 
 /* Sends a line and waits for one. CONFUSED: what came cannot be the answer to it. */
-static outcome talk(stream *s, PGconn *conn, const buf *line, watch_event *event)
+static outcome talk(stream *s, const watch_hold *hold, const buf *line, watch_event *event)
 {
     int64_t until = s->how->timeout_ms > 0 ? clock_ms() + s->how->timeout_ms : CLOCK_NEVER;
     size_t sent = 0;
@@ -186,7 +186,7 @@ static outcome talk(stream *s, PGconn *conn, const buf *line, watch_event *event
         int64_t look = until;
         if (s->c.pid_fd < 0 && (until == CLOCK_NEVER || until > now + CHILD_LOOK_MS))
             look = now + CHILD_LOOK_MS;
-        *event = watch_wait(conn, fds, 3, look);
+        *event = watch_wait(hold, fds, 3, look);
         if (*event != WATCH_NOTHING)
             return INTERRUPTED;
     }
@@ -195,7 +195,7 @@ static outcome talk(stream *s, PGconn *conn, const buf *line, watch_event *event
 /* --- one message --- */
 
 /* After the pause that is due, a process that waits for a message. NULL, or why there is none. */
-static const char *get_ready(stream *s, pgq *q, PGconn *conn)
+static const char *get_ready(stream *s, pgq *q, const watch_hold *hold)
 {
     char status[CHILD_STATUS_TEXT], said[ERRORS_TEXT];
     if (s->running) {
@@ -210,7 +210,7 @@ static const char *get_ready(stream *s, pgq *q, PGconn *conn)
                  status, *said ? ": " : "", said);
     }
     while (clock_ms() < s->not_before) {
-        watch_event event = watch_wait(conn, NULL, 0, s->not_before);
+        watch_event event = watch_wait(hold, NULL, 0, s->not_before);
         if (event != WATCH_NOTHING)
             return watch_reason(event);
     }
@@ -254,14 +254,14 @@ static int settle(stream *s, pgq *q, const pgq_message *m)
     return answer.ok ? 0 : pgq_fail(q, "%s", answer.error);
 }
 
-static int hand_over(stream *s, pgq *q, PGconn *conn, const pgq_message *m)
+static int hand_over(stream *s, pgq *q, const watch_hold *hold, const pgq_message *m)
 {
     char status[CHILD_STATUS_TEXT], said[ERRORS_TEXT], reason[120];
     watch_event event = WATCH_NOTHING;
     buf line = {0};
     message_line(&line, m);
     errors_empty(&s->err);
-    outcome came = line.failed ? INTERRUPTED : talk(s, conn, &line, &event);
+    outcome came = line.failed ? INTERRUPTED : talk(s, hold, &line, &event);
     bool no_memory = line.failed;
     buf_free(&line);
     if (no_memory)
@@ -333,8 +333,9 @@ int stream_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
         return pgq_fail(q, "out of memory");
     if (stop_is_urgent())
         return pgq_fail(q, "%s", watch_reason(WATCH_STOPPED));
-    const char *why = get_ready(s, q, conn);
+    watch_hold hold = watch_held(q, conn, s->how->leased);
+    const char *why = get_ready(s, q, &hold);
     if (why)
         return pgq_fail(q, "cannot hand the message to %s: %s", s->how->path, why);
-    return hand_over(s, q, conn, m);
+    return hand_over(s, q, &hold, m);
 }

@@ -6,8 +6,24 @@
 
 #include <string.h>
 
-watch_event watch_wait(PGconn *conn, struct pollfd *fds, nfds_t n, int64_t until)
+/* The loss of a lease shows on no fd: how often to ask. */
+#define LEASE_LOOK_MS 200
+
+watch_hold watch_held(const pgq *q, PGconn *conn, bool leased)
 {
+    return (watch_hold){.conn = leased ? NULL : conn, .lease = leased ? q : NULL};
+}
+
+static int wait_ms(const pgq *lease, int64_t until)
+{
+    int ms = clock_poll_ms(until);
+    return lease && (ms < 0 || ms > LEASE_LOOK_MS) ? LEASE_LOOK_MS : ms;
+}
+
+watch_event watch_wait(const watch_hold *hold, struct pollfd *fds, nfds_t n, int64_t until)
+{
+    PGconn *conn = hold ? hold->conn : NULL;
+    const pgq *lease = hold ? hold->lease : NULL;
     struct pollfd all[WATCH_FDS + 2] = {
         {.fd = stop_fd(), .events = POLLIN},
         {.fd = conn ? PQsocket(conn) : -1, .events = POLLIN},
@@ -18,7 +34,9 @@ watch_event watch_wait(PGconn *conn, struct pollfd *fds, nfds_t n, int64_t until
     }
     if (conn && PQstatus(conn) != CONNECTION_OK)
         return WATCH_LOST;
-    if (poll(all, n + 2, clock_poll_ms(until)) <= 0)
+    if (lease && pgq_lease_lost(lease))
+        return WATCH_LEASE_LOST;
+    if (poll(all, n + 2, wait_ms(lease, until)) <= 0)
         return WATCH_NOTHING; /* the caller looks at the clock, and comes again */
     for (nfds_t i = 0; i < n; i++)
         fds[i].revents = all[i + 2].revents;
@@ -31,6 +49,14 @@ watch_event watch_wait(PGconn *conn, struct pollfd *fds, nfds_t n, int64_t until
 
 const char *watch_reason(watch_event event)
 {
-    return event == WATCH_LOST ? "the connection to the server was lost"
-                               : "pgq-listen was told to stop at once";
+    switch (event) {
+    case WATCH_LOST:
+        return "the connection to the server was lost";
+    case WATCH_LEASE_LOST:
+        return "the lease was lost";
+    case WATCH_NOTHING:
+    case WATCH_STOPPED:
+        break;
+    }
+    return "pgq-listen was told to stop at once";
 }
