@@ -82,8 +82,8 @@ BEGIN
         -- This transaction may stay open for long: what it made ready would be hidden as long.
         due_in_ms := mq._due_in_ms(q.id, due_from, began + interval '100 ms');
     ELSIF due_from IS NOT NULL THEN
-        -- All that is due, not max_count: the most urgent of it is to go first.
-        p := mq._promote(q.id, due_from, GREATEST(max_count, 1000));
+        -- The most urgent of what is due is to go first.
+        p := mq._promote(q.id, due_from, CASE WHEN alone THEN GREATEST(max_count, 1000) ELSE max_count END, NOT alone);
         due_in_ms := p.due_in_ms;
         due_mark := p.due_mark;
     END IF;

@@ -27,7 +27,7 @@ BEGIN
         returned := 0;
         expired := 0;
         LOOP
-            p := mq._promote(q.id, '-infinity', 10000);
+            p := mq._promote(q.id, '-infinity', 10000, false);
             promoted := promoted + p.promoted;
             returned := returned + p.returned;
             expired := expired + p.expired;

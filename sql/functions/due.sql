@@ -107,10 +107,11 @@ BEGIN
     RETURN n;
 END $$;
 
--- Does what is due, oldest first, for at most max_count messages. due_in_ms: when the next falls
+-- Does what is due, oldest first, for at most max_count messages; with urgent, of the oldest 1,000 those of the first
+-- priorities, so that a transaction that may stay open hides no more than it needs. due_in_ms: when the next falls
 -- due, NULL if none does within 100 ms; due_mark: from where to look the next time, NULL if there is more.
 CREATE OR REPLACE FUNCTION mq._promote(
-    queue_id integer, due_from timestamptz, max_count integer,
+    queue_id integer, due_from timestamptz, max_count integer, urgent boolean,
     OUT promoted integer, OUT returned integer, OUT expired integer, OUT due_in_ms bigint, OUT due_mark timestamptz
 )
 LANGUAGE plpgsql
@@ -124,13 +125,24 @@ BEGIN
     promoted := 0;
     returned := 0;
     expired := 0;
-    ids := ARRAY(
-        SELECT t.id FROM mq.message t
-        WHERE t.queue_id = _promote.queue_id AND t.state <> 0 AND t.due >= due_from AND t.due <= at
-        ORDER BY t.due LIMIT max_count FOR UPDATE SKIP LOCKED);
+    IF urgent THEN
+        ids := ARRAY(
+            SELECT s.id FROM (
+                SELECT t.id, t.priority, t.due FROM mq.message t
+                WHERE t.queue_id = _promote.queue_id AND t.state <> 0 AND t.due >= due_from AND t.due <= at
+                ORDER BY t.due LIMIT GREATEST(max_count, 1000)) s
+            ORDER BY s.priority, s.due, s.id);
+    ELSE
+        ids := ARRAY(
+            SELECT t.id FROM mq.message t
+            WHERE t.queue_id = _promote.queue_id AND t.state <> 0 AND t.due >= due_from AND t.due <= at
+            ORDER BY t.due LIMIT max_count);
+    END IF;
     FOR i IN 1 .. cardinality(ids) LOOP
+        EXIT WHEN promoted + returned + expired >= max_count;
         SELECT t.id, t.state, t.priority, t.attempts, t.errors, t.expires, t.order_key INTO m
-        FROM mq.message t WHERE t.id = ids[i];
+        FROM mq.message t WHERE t.id = ids[i] AND t.state + 0 <> 0 AND t.due <= at FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         IF m.expires <= at THEN
             DELETE FROM mq.message t WHERE t.id = m.id;
             PERFORM mq._advance(queue_id, m.order_key);
@@ -163,7 +175,7 @@ DECLARE
 BEGIN
     SELECT q.id INTO qid FROM mq.queue q WHERE q.name = queue;
     IF FOUND THEN
-        r := mq._promote(qid, due_from, 1000);
+        r := mq._promote(qid, due_from, 1000, false);
         due_in_ms := r.due_in_ms;
         due_mark := r.due_mark;
         PERFORM mq._unblock(qid);

@@ -97,7 +97,7 @@ BEGIN
         RETURN;
     ELSIF q.id IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
-        PERFORM mq._promote(t.queue_id, '-infinity', 1000) FROM mq.message t
+        PERFORM mq._promote(t.queue_id, '-infinity', 1000, false) FROM mq.message t
         WHERE t.id = message_id AND t.state + 0 <> 0 AND t.due <= clock_timestamp();
     END IF;
     SELECT t.state, t.xmax, t.expires, t.order_key, t.queue_id INTO r FROM mq.message t WHERE t.id = message_id;

@@ -16,13 +16,20 @@ JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
 WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'mq.message'::regclass)
   AND p.proname IN ('enqueue', 'pop') AND a.privilege_type = 'EXECUTE' AND a.grantee <> p.proowner;
 
--- Many functions change what they take or give, which CREATE OR REPLACE cannot: all are made anew.
+-- Many functions change what they take or give, which CREATE OR REPLACE cannot: all of version 1 are made anew.
 DO $$
 DECLARE
     f regprocedure;
 BEGIN
     FOR f IN SELECT p.oid FROM pg_catalog.pg_proc p
              WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'mq.message'::regclass)
+               AND p.proname = ANY ('{_ack, _body, _channel, _channel_of, _claim, _count, _count_failure, _create_queue, _delete_queue,
+                 _due_in_ms, _enqueue, _enqueue_many, _grant, _holder, _in_progress, _is_json, _is_json_object,
+                 _kind, _list, _message_fault, _ms, _nack, _name_fault, _no_queue, _open_for_send, _outcome,
+                 _promote, _promote_queue, _purge_dead, _queue_fault, _raise, _requeue_dead, _returned, _ring, _take,
+                 _withdraw, ack, awake, cancel, channel, count, create_queue, delete_queue, dequeue, doze, enqueue,
+                 enqueue_many, grant_consumer, grant_producer, id_text, list, list_queues, nack, peek, pop,
+                 purge_dead, requeue_dead, reset, set_auto_create, version}'::name[])
     LOOP
         EXECUTE pg_catalog.format('DROP FUNCTION %s', f);
     END LOOP;

@@ -54,11 +54,11 @@ expect <<<"$script"
 check "the functions and the sections" \
     "$(sql "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = '$quoted'::regnamespace AND proname !~ '^_' ORDER BY 1")" \
     "$(sed -n 's/^### `\([a-z_]*\)(.*/\1/p' "$document" | LC_ALL=C sort -u)"
-# And the arguments are those of the section, in their order, unless the function is overloaded.
+# And the arguments are those of the section, in their order, unless the overloads of a function differ in them.
 while IFS='|' read -r function arguments; do
     check "the arguments of $function" "$arguments" \
         "$(sed -n "s/^### \`$function(\(.*\))\`.*/\1/p" "$document" | sed 's/ = [^,]*//g')"
 done < <(sql "SELECT min(proname), min(array_to_string(proargnames[1:pronargs], ', ')) FROM pg_proc
               WHERE pronamespace = '$quoted'::regnamespace AND proname !~ '^_'
-              GROUP BY proname HAVING count(*) = 1 ORDER BY 1")
+              GROUP BY proname HAVING count(DISTINCT array_to_string(proargnames[1:pronargs], ', ')) <= 1 ORDER BY 1")
 finish

@@ -5,6 +5,7 @@ cd "$(dirname "$0")" || exit 1
 . ./lib.sh
 other="other_$$" producer="producer \"$$\"" consumer="consumer-$$" nobody="nobody_$$"
 scratch=$(mktemp -d)
+version=$(grep -cE "^\(?[0-9]+, '[0-9]{4}_\w+', " "$PGQ_SQL")  # as many as there are migrations
 
 clean() {
     local role
@@ -47,17 +48,17 @@ same() {  # WHAT BEFORE AFTER
 }
 
 twice() {
-    check "the version is printed" 1 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
+    check "the version is printed" "$version" "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
     sql "SELECT mq.create_queue('q'), mq.enqueue('q', 'stays'), mq.set_auto_create(true)" >/dev/null
     digest "$namespace" >"$scratch/before"
-    check "the version is printed again" 1 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
+    check "the version is printed again" "$version" "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
     digest "$namespace" >"$scratch/after"
     same "a second install changes nothing" "$scratch/before" "$scratch/after"
     check_sql "SELECT body FROM mq.pop('q')" stays
-    check_sql "SELECT version FROM mq.migration" 1
-    sql "UPDATE mq.migration SET version = 1000" >/dev/null
+    check_sql "SELECT max(version), count(*) FROM mq.migration" "$version|$version"
+    sql "INSERT INTO mq.migration (version, name) VALUES (1000, 'newer')" >/dev/null
     check "what a newer version installed stays" 1000 "$(run_psql -1 -v namespace="$namespace" -f "$PGQ_SQL")"
-    sql "UPDATE mq.migration SET version = 1" >/dev/null
+    sql "DELETE FROM mq.migration WHERE version = 1000" >/dev/null
     sql "UPDATE mq.namespace SET functions = 'older'; DROP FUNCTION mq.peek(text, integer)" >/dev/null
     install_namespace
     check_sql "SELECT count(*) FROM mq.peek('q')" 0
@@ -72,9 +73,9 @@ many_at_once() {
     done
     for i in 1 2 3 4 5 6 7 8; do
         wait "${pids[i - 1]}" || true
-        check "installer $i of 8" 1 "$(cat "$scratch/out$i")"
+        check "installer $i of 8" "$version" "$(cat "$scratch/out$i")"
     done
-    check "one migration" 1 "$(run_psql -c "SELECT count(*) FROM $other.migration")"
+    check "each migration once" "$version" "$(run_psql -c "SELECT count(*) FROM $other.migration")"
     check "the namespace works" 1 "$(run_psql -c "SELECT $other.create_queue('q')" \
         -c "SELECT $other.enqueue('q', 'x')" | tail -1)"
 }
@@ -97,7 +98,7 @@ wrong_places() {
     run_psql -c "CREATE SCHEMA ${other}_fn" -c "CREATE FUNCTION ${other}_fn.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
     refused "a schema with a function" "${other}_fn"
     run_psql -c "DROP FUNCTION ${other}_fn.f()"
-    check "an empty schema will do" 1 "$(run_psql -1 -v namespace="${other}_fn" -f "$PGQ_SQL")"
+    check "an empty schema will do" "$version" "$(run_psql -1 -v namespace="${other}_fn" -f "$PGQ_SQL")"
     for name in '' pg_mine a\$\$b $'a\nb' $'a\tb' "$(printf '%064d' 1)"; do
         check "the name '$name'" MQ001 "$(run_psql -1 -v namespace="$name" -f "$PGQ_SQL" 2>&1 |
             sed -n 's/.*ERROR:  *\([0-9A-Z]\{5\}\).*/\1/p')"
@@ -134,6 +135,23 @@ mq.pop('q')
 mq.dequeue('q')
 mq.ack(1, 1)
 mq.nack(1, 1)
+mq.enqueue_unique('q', 'x', 'k')
+mq.receive('q')
+mq.receive_id(1)
+mq.ack_many('{1}', '{1}')
+mq.nack_many('{1}', '{1}')
+mq.release(1, 1)
+mq.release_many('{1}', '{1}')
+mq.extend(1, 1)
+mq.extend_many('{1}', '{1}')
+mq.reschedule(1, 0)
+mq.set_queue('q', priority => 1)
+mq.set_defaults(priority => 1)
+mq.pause('q')
+mq.resume('q')
+mq.purge('q')
+mq.clean()
+mq.stats()
 mq.list('q')
 mq.peek('q')
 mq.count('q')
@@ -160,17 +178,23 @@ roles() {
 CREATE ROLE :"p"; CREATE ROLE :"c"; CREATE ROLE :"n";
 SQL
     nobody_may
-    sql "SELECT mq.set_auto_create(false), mq.reset(), mq.create_queue('q', error_limit => 1);
+    sql "SELECT mq.set_auto_create(false), mq.reset(), mq.create_queue('q', error_limit => 1),
+                mq.create_queue('u');
          SELECT mq.grant_producer('${producer}'), mq.grant_consumer('$consumer')" >/dev/null
     while IFS=$'\t' read -r want text; do
         check "producer: $text" "$want" "$(as "$producer" "$text")"
     done <<'TABLE'
-1	SELECT mq.version()
-q	SELECT name FROM mq.list_queues()
+2	SELECT mq.version()
+q	SELECT name FROM mq.list_queues('q')
 t	SELECT mq.enqueue('q', 'x', headers => '{}') > 0
 t	SELECT mq.enqueue('q', '1'::json, 5, 0, 60) > 0
 t	SELECT mq.enqueue('q', '\x00'::bytea) > 0
 2	SELECT cardinality(mq.enqueue_many('q', '{a,b}'))
+f	SELECT duplicate FROM mq.enqueue_unique('u', 'x', 'k', dedup_window => 600)
+t	SELECT duplicate FROM mq.enqueue_unique('u', 'x'::bytea, 'k')
+t	SELECT duplicate FROM mq.enqueue_unique('u', '1'::json, 'k')
+t	SELECT mq.enqueue('u', 'x', order_key => 'o') < mq.enqueue('u', 'x', order_key => 'o')
+2	SELECT cardinality(mq.enqueue_many('u', '{a,b}', order_keys => '{o,o}', dedup_keys => '{k,l}'))
 MQ002	SELECT mq.enqueue('none', 'x')
 MQ001	SELECT mq.enqueue('', 'x')
 MQ004	SELECT mq.enqueue('q', repeat('x', 70000))
@@ -180,6 +204,23 @@ t	SELECT mq.channel('q') IS NOT NULL AND mq.id_text(1, now()) IS NOT NULL
 42501	SELECT mq.delete_queue('q')
 42501	SELECT mq.pop('q')
 42501	SELECT mq.dequeue('q')
+42501	SELECT mq.receive('q')
+42501	SELECT mq.receive_id(1)
+42501	SELECT mq.release(1, 1)
+42501	SELECT mq.extend(1, 1)
+42501	SELECT mq.ack_many('{1}', '{1}')
+42501	SELECT mq.nack_many('{1}', '{1}')
+42501	SELECT mq.reschedule(1, 0)
+42501	SELECT mq.clean()
+42501	SELECT mq.stats()
+42501	SELECT mq.set_queue('q', priority => 1)
+42501	SELECT mq.set_defaults(priority => 1)
+42501	SELECT mq.pause('q')
+42501	SELECT mq.resume('q')
+42501	SELECT mq.purge('q')
+42501	SELECT last_error FROM mq.message
+42501	UPDATE mq.queue SET paused = true
+42501	UPDATE mq.namespace SET own = '{}'
 42501	SELECT mq.ack(1, 1)
 42501	SELECT mq.nack(1, 1)
 42501	SELECT mq.peek('q')
@@ -208,21 +249,30 @@ TABLE
     while IFS=$'\t' read -r want text; do
         check "consumer: $text" "$want" "$(as "$consumer" "$text")"
     done <<'TABLE'
-1	SELECT mq.version()
-q	SELECT name FROM mq.list_queues()
+2	SELECT mq.version()
+q	SELECT name FROM mq.list_queues('q')
 6	SELECT ready FROM mq.count('q')
 1	SELECT body FROM mq.peek('q')
 6	SELECT count(*) FROM mq.list('q')
 1	SELECT body FROM mq.pop('q')
 x	SELECT body FROM mq.pop('q')
-t	SELECT mq.ack(id, attempts) FROM mq.dequeue('q')
-t	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
+done	SELECT mq.ack(id, attempts) FROM mq.dequeue('q')
+dead	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
 1	SELECT dead FROM mq.count('q')
 1	SELECT mq.requeue_dead('q')
-t	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
+dead	SELECT mq.nack(id, attempts, 'bad') FROM mq.dequeue('q')
 1	SELECT mq.purge_dead('q')
 t	SELECT mq.cancel((SELECT id FROM mq.peek('q')))
 f	SELECT producing FROM mq.doze('q')
+done	SELECT mq.ack(id, attempts) FROM mq.receive('u')
+returned	SELECT mq.nack(id, attempts, 'bad', delay => 600) FROM mq.receive('u')
+ready	SELECT mq.reschedule((SELECT id FROM mq.list('u', 'delayed')), 0)
+extended	SELECT mq.extend(id, attempts, 60) FROM mq.receive('u')
+in_flight	SELECT state FROM mq.receive_id((SELECT id FROM mq.list('u', 'in_flight')))
+done	SELECT outcome FROM mq.ack_many(ARRAY(SELECT id FROM mq.list('u', 'in_flight')), ARRAY(SELECT attempts FROM mq.list('u', 'in_flight')))
+released	SELECT mq.release(id, attempts) FROM mq.receive('u')
+2	SELECT count(*) FROM mq.clean()
+u	SELECT name FROM mq.stats('u')
 1	SELECT count(*) FROM mq.awake('q')
 MQ002	SELECT mq.pop('none')
 MQ001	SELECT mq.pop('q', 0)
@@ -230,6 +280,15 @@ MQ001	SELECT mq.pop('q', 0)
 42501	SELECT mq.enqueue('q', 'x'::bytea)
 42501	SELECT mq.enqueue('q', '1'::json)
 42501	SELECT mq.enqueue_many('q', '{x}')
+42501	SELECT mq.enqueue_unique('q', 'x', 'k')
+42501	SELECT mq.set_queue('q', priority => 1)
+42501	SELECT mq.set_defaults(priority => 1)
+42501	SELECT mq.pause('q')
+42501	SELECT mq.resume('q')
+42501	SELECT mq.purge('q')
+42501	UPDATE mq.queue SET paused = true
+42501	UPDATE mq.namespace SET own = '{}'
+42501	UPDATE mq.dead_letter SET payload = ''
 42501	SELECT mq.create_queue('mine')
 42501	SELECT mq.delete_queue('q')
 42501	SELECT mq.reset()

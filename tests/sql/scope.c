@@ -12,7 +12,7 @@ static void commit_makes_visible(void)
     run(a, "SELECT mq.create_queue('q')");
     run(a, "BEGIN; SELECT mq.enqueue('q', 'm')");
     check_int(0, number(b, "SELECT count(*) FROM mq.pop('q')"));
-    check_text("0|0|0|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("0|0|0|0|0", text(b, "SELECT * FROM mq.count('q')"));
     check_text("m", text(a, "SELECT body FROM mq.peek('q')"));
     run(a, "COMMIT");
     check_text("m", text(b, "SELECT body FROM mq.pop('q')"));
@@ -31,7 +31,7 @@ static void own_message_in_one_transaction(void)
     run(a, "BEGIN; SELECT mq.enqueue('q', 'm')");
     check_text("m|1", text(a, "SELECT body, attempts FROM mq.dequeue('q')"));
     check_int(0, number(a, "SELECT count(*) FROM mq.dequeue('q')"));
-    check_text("t", text(a, "SELECT mq.ack(id, attempts + 1) FROM mq.message"));
+    check_text("done", text(a, "SELECT mq.ack(id, attempts + 1) FROM mq.message"));
     run(a, "COMMIT");
     check_int(0, number(b, "SELECT count(*) FROM mq.message"));
 }
@@ -46,13 +46,13 @@ static void others_pass_by(void)
     check_text("2", text(b, "SELECT body FROM mq.dequeue('q')"));
     check_text("3", text(c, "SELECT body FROM mq.dequeue('q', 9)"));
     check_int(0, number(c, "SELECT count(*) FROM mq.dequeue('q')"));
-    check_text("0|0|3|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("0|0|0|3|0", text(b, "SELECT * FROM mq.count('q')"));
     check_text("1,2,3", text(b, "SELECT body FROM mq.list('q', 'in_flight')"));
     check_int(0, number(b, "SELECT count(*) FROM mq.peek('q', 9)"));
     /* Each settles its own, whoever began first. */
-    check_text("t", text(c, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '3'"));
-    check_text("t", text(b, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '2'"));
-    check_text("t", text(a, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '1'"));
+    check_text("done", text(c, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '3'"));
+    check_text("done", text(b, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '2'"));
+    check_text("done", text(a, "SELECT mq.ack(id, 1) FROM mq.message WHERE payload = '1'"));
     run(c, "COMMIT");
     run(b, "COMMIT");
     run(a, "COMMIT");
@@ -69,7 +69,7 @@ static void held_twice_by_none(void)
     /* The younger one of two open transactions knows what it holds. */
     check_int(0, number(b, "SELECT count(*) FROM mq.dequeue('q')"));
     check_int(0, number(a, "SELECT count(*) FROM mq.dequeue('q')"));
-    check_text("0|0|2|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("0|0|0|2|0", text(b, "SELECT * FROM mq.count('q')"));
     check_text("t,t", text(b, "SELECT errors = 0 FROM mq.message"));
     run(a, "ROLLBACK");
     run(b, "ROLLBACK");
@@ -80,25 +80,25 @@ static void not_held(void)
     run(a, "SELECT mq.create_queue('q')");
     long long id = number(a, "SELECT mq.enqueue('q', 'm')");
     const char *before = text(a, "SELECT xmin, xmax, ctid, attempts, errors FROM mq.message");
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 0), mq.nack(%lld, NULL, 'no')", id, id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, 0), mq.nack(%lld, NULL, 'no')", id, id));
     check_text(before, text(a, "SELECT xmin, xmax, ctid, attempts, errors FROM mq.message"));
 
     run(a, "BEGIN");
     check_text("1", text(a, "SELECT attempts FROM mq.dequeue('q')"));
-    check_text("f|f", text(b, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 2), mq.nack(%lld, 2, 'no')", id, id));
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, NULL), mq.nack(%lld, 0, 'no')", id, id));
-    check_text("t", text(a, "SELECT mq.ack(%lld, 1)", id));
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
+    check_text("stale|stale", text(b, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, 2), mq.nack(%lld, 2, 'no')", id, id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, NULL), mq.nack(%lld, 0, 'no')", id, id));
+    check_text("done", text(a, "SELECT mq.ack(%lld, 1)", id));
+    check_text("not_found|not_found", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
     run(a, "ROLLBACK");
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
     /* The attempt of a rolled-back scope is over: it does not settle what another took since. */
     check_int(0, number(b, "SELECT count(*) FROM mq.dequeue('q')"));
     run(b, "BEGIN");
     check_text("2", text(b, "SELECT attempts FROM mq.dequeue('q')"));
-    check_text("f|f", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
-    check_text("t", text(b, "SELECT mq.nack(%lld, 2, 'yes')", id));
+    check_text("stale|stale", text(a, "SELECT mq.ack(%lld, 1), mq.nack(%lld, 1, 'no')", id, id));
+    check_text("returned", text(b, "SELECT mq.nack(%lld, 2, 'yes')", id));
     run(b, "COMMIT");
     check_text("2|2|yes", text(a, "SELECT attempts, errors, last_error FROM mq.peek('q')"));
 }
@@ -114,7 +114,7 @@ static void savepoints(void)
     check_text("22012", state(a, "SELECT 1/0"));
     run(a, "ROLLBACK TO work");
     check_int(0, number(b, "SELECT count(*) FROM mq.pop('q')"));
-    check_text("t", text(a, "SELECT mq.nack(%lld, 1, 'division')", id));
+    check_text("returned", text(a, "SELECT mq.nack(%lld, 1, 'division')", id));
     check_int(0, number(a, "SELECT count(*) FROM mq.dequeue('q', 9)"));
     run(a, "COMMIT");
     check_int(0, number(a, "SELECT count(*) FROM work"));
@@ -123,13 +123,13 @@ static void savepoints(void)
     /* Settled behind a savepoint that is rolled back: it is still held, and can be settled again. */
     id = number(a, "SELECT mq.enqueue('q', 'n')");
     run(a, "BEGIN; SELECT mq.dequeue('q'); SAVEPOINT s");
-    check_text("t", text(a, "SELECT mq.ack(%lld, 1)", id));
+    check_text("done", text(a, "SELECT mq.ack(%lld, 1)", id));
     run(a, "ROLLBACK TO s");
-    check_text("0|0|1|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("0|0|0|1|0", text(b, "SELECT * FROM mq.count('q')"));
     check_int(0, number(a, "SELECT count(*) FROM mq.dequeue('q')"));
-    check_text("t", text(a, "SELECT mq.nack(%lld, 1, 'once')", id));
+    check_text("returned", text(a, "SELECT mq.nack(%lld, 1, 'once')", id));
     run(a, "ROLLBACK TO s");
-    check_text("t", text(a, "SELECT mq.ack(%lld, 1)", id));
+    check_text("done", text(a, "SELECT mq.ack(%lld, 1)", id));
     run(a, "COMMIT");
     check_int(0, number(b, "SELECT count(*) FROM mq.message"));
 
@@ -137,9 +137,9 @@ static void savepoints(void)
     id = number(a, "SELECT mq.enqueue('q', 'o')");
     run(a, "BEGIN; SAVEPOINT s; SELECT mq.dequeue('q'); RELEASE s");
     check_int(0, number(b, "SELECT count(*) FROM mq.pop('q')"));
-    check_text("t", text(a, "SELECT mq.ack(%lld, 1)", id));
+    check_text("done", text(a, "SELECT mq.ack(%lld, 1)", id));
     run(a, "ROLLBACK");
-    check_text("1|0|0|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("1|0|0|0|0", text(b, "SELECT * FROM mq.count('q')"));
 }
 
 static void priority_then_first_in(void)
@@ -191,12 +191,12 @@ static void each_producer_in_its_order(void)
 static void returned_goes_to_the_tail(void)
 {
     run(a, "SELECT mq.create_queue('q'), mq.enqueue_many('q', '{1,2,3}', 7), mq.enqueue('q', 'low', 8)");
-    check_text("t", text(a, "SELECT mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
+    check_text("returned", text(a, "SELECT mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
     check_text("2,3,1,low", text(a, "SELECT body FROM mq.peek('q', 9)"));
     /* A failed message does not come back in the transaction that failed it: the next one does. */
     run(a, "BEGIN");
-    check_text("2|t", text(a, "SELECT body, mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
-    check_text("3|t", text(a, "SELECT body, mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
+    check_text("2|returned", text(a, "SELECT body, mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
+    check_text("3|returned", text(a, "SELECT body, mq.nack(id, attempts, 'e') FROM mq.dequeue('q')"));
     check_text("1", text(a, "SELECT body FROM mq.dequeue('q')"));
     check_text("low", text(a, "SELECT body FROM mq.dequeue('q', 9)"));
     run(a, "COMMIT");
@@ -216,7 +216,7 @@ static void delayed(void)
         "later|1|0|t",
         text(b,
              "SELECT body, attempts, errors, first_received >= sent + interval '0.3 s' FROM mq.pop('q', 9)"));
-    check_text("0|1|0|0", text(b, "SELECT * FROM mq.count('q')"));
+    check_text("0|1|0|0|0", text(b, "SELECT * FROM mq.count('q')"));
 
     /* Due ones pass from hand to hand like any other, and a rollback counts as for any other. */
     run(a, "SELECT mq.reset(), mq.create_queue('q'), mq.enqueue_many('q', '{1,2,3}', delay => 0.001)");
@@ -224,7 +224,7 @@ static void delayed(void)
     run(a, "BEGIN");
     check_text("1", text(a, "SELECT body FROM mq.dequeue('q')"));
     check_text("2,3", text(b, "SELECT body FROM mq.pop('q', 9)"));
-    check_text("t", text(a, "SELECT mq.nack(id, 1, 'e') FROM mq.list('q', 'in_flight')"));
+    check_text("returned", text(a, "SELECT mq.nack(id, 1, 'e') FROM mq.list('q', 'in_flight')"));
     run(a, "COMMIT");
     check_text("1|2|1|e", text(b, "SELECT body, attempts, errors, last_error FROM mq.pop('q')"));
 }
@@ -251,7 +251,7 @@ static void due_all_at_once(void)
     }
     for (int i = 0; i < 8; i++)
         PQfinish(p[i]);
-    check_text("0|0|0|0", text(a, "SELECT * FROM mq.count('q')"));
+    check_text("0|0|0|0|0", text(a, "SELECT * FROM mq.count('q')"));
     check_int(4000, got);
 }
 
@@ -278,8 +278,8 @@ static void repeatable_read(void)
     check_text("1", text(a, "SELECT body FROM mq.dequeue('q')"));
     check_text("2", text(a, "SELECT body FROM mq.dequeue('q')"));
     check_int(0, number(a, "SELECT count(*) FROM mq.dequeue('q')"));
-    check_text("0|0|2|0", text(a, "SELECT * FROM mq.count('q')"));
-    check_text("t,t", text(a, "SELECT mq.ack(id, 1) FROM mq.list('q', 'in_flight')"));
+    check_text("0|0|0|2|0", text(a, "SELECT * FROM mq.count('q')"));
+    check_text("done,done", text(a, "SELECT mq.ack(id, 1) FROM mq.list('q', 'in_flight')"));
     run(a, "COMMIT");
     check_int(0, number(b, "SELECT count(*) FROM mq.message"));
 }

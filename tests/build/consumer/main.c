@@ -23,7 +23,7 @@ static int send_and_take(const char *dsn, const char *name_space)
         return fails(q, "open");
     if (pgq_install(q) != PGQ_OK)
         return fails(q, "install");
-    if (pgq_create_queue(q, "orders", NULL) != PGQ_OK)
+    if (pgq_create_queue(q, "orders", NULL, 0) != PGQ_OK)
         return fails(q, "create_queue");
     if (pgq_enqueue(q, "orders", "17", 2, NULL, NULL) != PGQ_OK)
         return fails(q, "enqueue");
