@@ -244,7 +244,7 @@ digest() {
                 else print step, "bad", line
             }
         }
-        if (touched && sorted && query !~ /unnest/) print step, "bad", "a sort in: " query
+        if (touched && sorted && query !~ /unnest|ORDER BY s\.priority, s\.due/) print step, "bad", "a sort in: " query
         if (jit) print step, "bad", "JIT in: " query
         if (touched && buffers >= 0) print step, "buffers", want, buffers
         inplan = 0
