@@ -136,6 +136,18 @@ pgq_status pgqi_script(pgq *q, const char *sql)
     return q->error.status;
 }
 
+int pgqi_add_statement(pgqi_statement *statements, int *n, const char *sql, const pgqi_params *params,
+                       int sync)
+{
+    pgqi_statement *s = &statements[*n];
+
+    s->sql = sql;
+    s->params = params;
+    s->sync = sync;
+    s->res = NULL;
+    return (*n)++;
+}
+
 static pgq_status send_all(pgq *q, pgqi_statement *statements, int n)
 {
     char text[SQL_MAX];

@@ -37,6 +37,10 @@ typedef struct pgqi_statement {
     PGresult *res;             /* the answer, the caller's to clear; NULL if it was skipped */
 } pgqi_statement;
 
+/* Puts a statement behind the n that are there; where it stands. */
+int pgqi_add_statement(pgqi_statement *statements, int *n, const char *sql, const pgqi_params *params,
+                       int sync);
+
 /* Sends all, then reads all: one round trip. OK if every statement succeeded; else the first failure.
  * The connection must be owned, and is left out of pipeline mode. */
 pgq_status pgqi_pipeline(pgq *q, pgqi_statement *statements, int n);

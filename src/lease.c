@@ -21,13 +21,7 @@ struct turn {
 
 static int add(struct turn *t, const char *sql, const pgqi_params *params, int sync)
 {
-    pgqi_statement *s = &t->s[t->n];
-
-    s->sql = sql;
-    s->params = params;
-    s->sync = sync;
-    s->res = NULL;
-    return t->n++;
+    return pgqi_add_statement(t->s, &t->n, sql, params, sync);
 }
 
 static void add_settle(struct turn *t, const pgqi_settle *settle, int sync)

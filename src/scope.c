@@ -43,13 +43,7 @@ struct turn {
 
 static int add(struct turn *t, const char *sql, const pgqi_params *params, int sync)
 {
-    pgqi_statement *s = &t->s[t->n];
-
-    s->sql = sql;
-    s->params = params;
-    s->sync = sync;
-    s->res = NULL;
-    return t->n++;
+    return pgqi_add_statement(t->s, &t->n, sql, params, sync);
 }
 
 static void nack_params(pgqi_params *p, const pgqi_settle *settle)

@@ -23,7 +23,7 @@ static int setup(void **state)
     c.f = *state;
     o.name_space = c.f->ns;
     assert_int_equal(pgq_attach(c.f->sql, &o, &c.q), PGQ_OK);
-    assert_ok(c.f->q, pgq_create_queue(c.f->q, "q", NULL));
+    assert_ok(c.f->q, pgq_create_queue(c.f->q, "q", NULL, 0));
     t_run(c.f, c.f->sql, "CREATE TABLE mq.work (v text)");
     the = &c;
     return 0;
@@ -204,7 +204,7 @@ static void test_refusals_leave_it_usable(void **state)
     assert_status(the->q, pgq_enqueue(the->q, "none", "x", 1, NULL, NULL), PGQ_NOT_FOUND);
     assert_status(the->q, pgq_enqueue(the->q, " bad", "x", 1, NULL, NULL), PGQ_INVALID);
     assert_status(the->q, pgq_dequeue(the->q, "none", t_witness, &w), PGQ_NOT_FOUND);
-    assert_status(the->q, pgq_create_queue(the->q, "q", NULL), PGQ_EXISTS);
+    assert_status(the->q, pgq_create_queue(the->q, "q", NULL, 0), PGQ_EXISTS);
     assert_int_equal(pgq_last_error(the->q)->needs_rollback, 0);
     run("COMMIT");
     assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.work"), 1);
@@ -257,13 +257,11 @@ static void every_call(int in_transaction)
     pgq_counts c;
     pgq_messages *m;
     pgq_queue_list *list;
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
     int version;
 
-    o.if_not_exists = 1;
-    assert_ok(the->q, pgq_create_queue(the->q, "n", &o));
+    assert_ok(the->q, pgq_create_queue(the->q, "n", NULL, 1));
     t_send(the->q, "q", "a");
-    assert_ok(the->q, pgq_enqueue_many(the->q, "q", &one, 1, 0, NULL));
+    assert_ok(the->q, pgq_enqueue_many(the->q, "q", &one, 1, 0, NULL, NULL));
     t_send(the->q, "q", "c");
     assert_ok(the->q, pgq_peek(the->q, "q", 1, &m));
     pgq_messages_free(m);
@@ -275,9 +273,9 @@ static void every_call(int in_transaction)
         assert_status(the->q, pgq_dequeue(the->q, "q", t_witness, &w), PGQ_FAILED);
     }
     assert_ok(the->q, pgq_count(the->q, "q", &c));
-    assert_ok(the->q, pgq_list_queues(the->q, &list));
+    assert_ok(the->q, pgq_list_queues(the->q, NULL, &list));
     pgq_queue_list_free(list);
-    assert_ok(the->q, pgq_requeue_dead(the->q, "q", NULL, 0, NULL));
+    assert_ok(the->q, pgq_requeue_dead(the->q, "q", NULL, 0, NULL, NULL));
     assert_ok(the->q, pgq_installed_version(the->q, &version));
     assert_status(the->q, pgq_cancel(the->q, 1 << 30), PGQ_NOT_FOUND);
     assert_status(the->q, pgq_enqueue(the->q, "none", "x", 1, NULL, NULL), PGQ_NOT_FOUND);

@@ -6,14 +6,14 @@
 
 static int setup(void **state)
 {
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes o = PGQ_ATTRIBUTES_INIT;
     fixture *f;
 
     if (t_setup(state) != 0)
         return -1;
     f = *state;
     o.error_limit = 2;
-    assert_ok(f->q, pgq_create_queue(f->q, "q", &o));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", &o, 0));
     return 0;
 }
 
@@ -115,7 +115,7 @@ static void test_D7_list_and_count(void **state)
     payloads(f, PGQ_STATE_DEAD, 9, 0, "bc");
     payloads(f, PGQ_STATE_DEAD, 1, 1, "c");
     for (int i = 0; i < 4; i++) {
-        static const int bad[][3] = {{0, 0, 0}, {0, 1, -1}, {4, 1, 0}, {-1, 1, 0}};
+        static const int bad[][3] = {{0, 0, 0}, {0, 1, -1}, {5, 1, 0}, {-1, 1, 0}};
 
         assert_status(f->q, pgq_list(f->q, "q", (pgq_state)bad[i][0], bad[i][1], bad[i][2], &m), PGQ_INVALID);
     }
@@ -180,16 +180,16 @@ static void test_D11_dead_letters(void **state)
     assert_string_equal(pgq_messages_get(m, 0)->last_error, "no luck");
     assert_true(pgq_messages_get(m, 0)->died > pgq_messages_get(m, 0)->sent);
     pgq_messages_free(m);
-    assert_ok(f->q, pgq_requeue_dead(f->q, "q", &ids[1], 1, &count));
+    assert_ok(f->q, pgq_requeue_dead(f->q, "q", &ids[1], 1, NULL, &count));
     assert_int_equal(count, 1);
-    assert_ok(f->q, pgq_requeue_dead(f->q, "q", &ids[1], 1, &count));
+    assert_ok(f->q, pgq_requeue_dead(f->q, "q", &ids[1], 1, NULL, &count));
     assert_int_equal(count, 0);
-    assert_ok(f->q, pgq_requeue_dead(f->q, "q", ids, 0, &count)); /* none, not all */
+    assert_ok(f->q, pgq_requeue_dead(f->q, "q", ids, 0, NULL, &count)); /* none, not all */
     assert_int_equal(count, 0);
     payloads(f, PGQ_STATE_READY, 9, 0, "b");
     assert_ok(f->q, pgq_purge_dead(f->q, "q", ids, 1, &count));
     assert_int_equal(count, 1);
-    assert_ok(f->q, pgq_requeue_dead(f->q, "q", NULL, 0, NULL));
+    assert_ok(f->q, pgq_requeue_dead(f->q, "q", NULL, 0, NULL, NULL));
     payloads(f, PGQ_STATE_READY, 9, 0, "bc");
     assert_ok(f->q, pgq_pop(f->q, "q", 1, &m));
     assert_int_equal(pgq_messages_get(m, 0)->errors, 0);

@@ -31,7 +31,7 @@ static pgq_status enqueue_many(pgq *q, const char *queue)
 {
     const pgq_outgoing one = {"x", 1, NULL};
 
-    return pgq_enqueue_many(q, queue, &one, 1, 0, NULL);
+    return pgq_enqueue_many(q, queue, &one, 1, 0, NULL, NULL);
 }
 
 static pgq_status enqueue_json(pgq *q, const char *queue)
@@ -85,7 +85,7 @@ static pgq_status count(pgq *q, const char *queue)
 
 static pgq_status requeue_dead(pgq *q, const char *queue)
 {
-    return pgq_requeue_dead(q, queue, NULL, 0, NULL);
+    return pgq_requeue_dead(q, queue, NULL, 0, NULL, NULL);
 }
 
 static pgq_status purge_dead(pgq *q, const char *queue)
@@ -97,7 +97,133 @@ static pgq_status purge_dead(pgq *q, const char *queue)
 
 static pgq_status create(pgq *q, const char *queue)
 {
-    return pgq_create_queue(q, queue, NULL);
+    return pgq_create_queue(q, queue, NULL, 0);
+}
+
+static pgq_status set_queue(pgq *q, const char *queue)
+{
+    pgq_attributes a = PGQ_ATTRIBUTES_INIT;
+
+    a.lease_ms = 1;
+    return pgq_set_queue(q, queue, &a, 0);
+}
+
+static pgq_status purge(pgq *q, const char *queue)
+{
+    return pgq_purge(q, queue, NULL, NULL);
+}
+
+/* In these three a queue of NULL is all of them, and no bad name. */
+static pgq_status clean(pgq *q, const char *queue)
+{
+    return pgq_clean(q, queue ? queue : "", NULL);
+}
+
+static pgq_status list_queue(pgq *q, const char *queue)
+{
+    pgq_queue_list *out = (pgq_queue_list *)&garbage;
+    pgq_status status = pgq_list_queues(q, queue ? queue : "", &out);
+
+    assert_true(status == PGQ_OK || !out);
+    pgq_queue_list_free(out);
+    return status;
+}
+
+static pgq_status stats(pgq *q, const char *queue)
+{
+    pgq_stats_list *out = (pgq_stats_list *)&garbage;
+    pgq_status status = pgq_stats(q, queue ? queue : "", &out);
+
+    assert_true(status == PGQ_OK || !out);
+    pgq_stats_free(out);
+    return status;
+}
+
+static pgq_status receive(pgq *q, const char *queue)
+{
+    pgq_messages *out = (pgq_messages *)&garbage;
+    pgq_status status = pgq_receive(q, queue, 1, NULL, &out);
+
+    assert_true(status == PGQ_OK || !out);
+    return status;
+}
+
+static pgq_status receive_with(pgq *q, const char *queue)
+{
+    return pgq_receive_with(q, queue, never, NULL, NULL);
+}
+
+static pgq_status requeue_to(pgq *q, const char *queue)
+{
+    return pgq_requeue_dead(q, queue, NULL, 0, queue, NULL);
+}
+
+static const pgq_receipt unknown_receipt = {999999, 1};
+
+static pgq_status ack(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_ack(q, &unknown_receipt, 1, NULL, NULL);
+}
+
+static pgq_status nack(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_nack(q, &unknown_receipt, 1, NULL, NULL, NULL);
+}
+
+static pgq_status extend(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_extend(q, &unknown_receipt, 1, 1000, NULL, NULL);
+}
+
+static pgq_status release(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_release(q, &unknown_receipt, 1, NULL, NULL);
+}
+
+static pgq_status receive_id(pgq *q, const char *queue)
+{
+    pgq_messages *out = (pgq_messages *)&garbage;
+    pgq_status status = pgq_receive_id(q, 999999, PGQ_UNSET, &out);
+
+    (void)queue;
+    assert_true(status == PGQ_OK || !out);
+    return status;
+}
+
+static pgq_status reschedule(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_reschedule(q, 999999, 0);
+}
+
+static pgq_status set_defaults(pgq *q, const char *queue)
+{
+    pgq_attributes a = PGQ_ATTRIBUTES_INIT;
+
+    (void)queue;
+    a.lease_ms = 1;
+    return pgq_set_defaults(q, &a, 0);
+}
+
+static pgq_status stats_of_all(pgq *q, const char *queue)
+{
+    pgq_stats_list *out = (pgq_stats_list *)&garbage;
+    pgq_status status = pgq_stats(q, NULL, &out);
+
+    (void)queue;
+    assert_true(status == PGQ_OK || !out);
+    pgq_stats_free(out);
+    return status;
+}
+
+static pgq_status clean_all(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_clean(q, NULL, NULL);
 }
 
 static pgq_status cancel(pgq *q, const char *queue)
@@ -109,7 +235,7 @@ static pgq_status cancel(pgq *q, const char *queue)
 static pgq_status list_queues(pgq *q, const char *queue)
 {
     pgq_queue_list *out = (pgq_queue_list *)&garbage;
-    pgq_status status = pgq_list_queues(q, &out);
+    pgq_status status = pgq_list_queues(q, NULL, &out);
 
     (void)queue;
     assert_true(status == PGQ_OK || !out);
@@ -180,7 +306,26 @@ static const struct {
     {"requeue_dead", requeue_dead, 1, PGQ_NOT_FOUND},
     {"purge_dead", purge_dead, 1, PGQ_NOT_FOUND},
     {"delete_queue", pgq_delete_queue, 1, PGQ_NOT_FOUND},
+    {"set_queue", set_queue, 1, PGQ_NOT_FOUND},
+    {"pause_queue", pgq_pause_queue, 1, PGQ_NOT_FOUND},
+    {"resume_queue", pgq_resume_queue, 1, PGQ_NOT_FOUND},
+    {"purge", purge, 1, PGQ_NOT_FOUND},
+    {"clean", clean, 1, PGQ_NOT_FOUND},
+    {"list_queues of one", list_queue, 1, PGQ_NOT_FOUND},
+    {"stats", stats, 1, PGQ_NOT_FOUND},
+    {"receive", receive, 1, PGQ_NOT_FOUND},
+    {"receive_with", receive_with, 1, PGQ_NOT_FOUND},
+    {"requeue_dead to another", requeue_to, 1, PGQ_NOT_FOUND},
     {"create_queue", create, 1, PGQ_OK},
+    {"ack", ack, 0, PGQ_EMPTY},
+    {"nack", nack, 0, PGQ_NOT_FOUND},
+    {"extend", extend, 0, PGQ_NOT_FOUND},
+    {"release", release, 0, PGQ_NOT_FOUND},
+    {"receive_id", receive_id, 0, PGQ_NOT_FOUND},
+    {"reschedule", reschedule, 0, PGQ_NOT_FOUND},
+    {"set_defaults", set_defaults, 0, PGQ_OK},
+    {"stats of all", stats_of_all, 0, PGQ_OK},
+    {"clean all", clean_all, 0, PGQ_OK},
     {"cancel", cancel, 0, PGQ_NOT_FOUND},
     {"list_queues", list_queues, 0, PGQ_OK},
     {"reset", reset, 0, PGQ_OK},
@@ -261,7 +406,8 @@ static void test_transaction_survives(void **state)
     assert_int_equal(pgq_attach(f->sql, &o, &q), PGQ_OK);
     t_run(f, f->sql, "BEGIN");
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
-        if (calls[i].unknown != PGQ_NOT_FOUND || calls[i].call == listen)
+        if (calls[i].unknown != PGQ_NOT_FOUND || calls[i].call == listen ||
+            calls[i].call == receive_with)
             continue;
         wants(q, i, calls[i].call(q, "unknown"), PGQ_NOT_FOUND, "in a transaction");
         if (calls[i].names_queue)
@@ -287,7 +433,7 @@ static void test_failed_transaction(void **state)
         assert_int_equal(pgq_last_error(q)->needs_rollback, 1);
     }
     t_run(f, f->sql, "ROLLBACK");
-    assert_ok(q, pgq_create_queue(q, "after", NULL));
+    assert_ok(q, pgq_create_queue(q, "after", NULL, 0));
     pgq_close(q);
 }
 
@@ -306,7 +452,7 @@ static void test_pipeline_and_busy(void **state)
         wants(f->q, i, calls[i].call(f->q, "q"), PGQ_STATE, "while a command runs");
     while ((res = PQgetResult(conn)))
         PQclear(res);
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
 }
 
 static void test_encoding(void **state)
@@ -317,7 +463,7 @@ static void test_encoding(void **state)
     for (size_t i = 0; i < COUNT_OF(calls); i++)
         wants(f->q, i, calls[i].call(f->q, "q"), PGQ_STATE, "in LATIN1");
     PQsetClientEncoding(pgq_connection(f->q), "UTF8");
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
 }
 
 static void test_lost_connection(void **state)
@@ -333,7 +479,7 @@ static void test_lost_connection(void **state)
         assert_int_equal(PQtransactionStatus(pgq_connection(f->q)), PQTRANS_IDLE);
         assert_int_equal(PQpipelineStatus(pgq_connection(f->q)), PQ_PIPELINE_OFF);
     }
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
 }
 
 static void test_not_installed(void **state)

@@ -15,8 +15,8 @@ static int setup(void **state)
     if (t_setup(state) != 0)
         return -1;
     f = *state;
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
-    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
+    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL, 0));
     return 0;
 }
 
@@ -209,7 +209,7 @@ static void test_G2_unknown_queue_comes_later(void **state)
 
     await(l, PGQ_NOT_FOUND, PGQ_OK, 10000);
     assert_non_null(strstr(pgq_listener_last_error(l)->message, "later"));
-    assert_ok(f->q, pgq_create_queue(f->q, "later", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "later", NULL, 0));
     await(l, PGQ_READY, PGQ_NOT_FOUND, 10000);
     pgq_listener_close(l);
 }

@@ -61,7 +61,7 @@ static void test_A6_errors(void **state)
     assert_status(f->q, pgq_enqueue(f->q, "none", "x", 1, NULL, NULL), PGQ_NOT_FOUND);
     assert_int_equal(pgq_last_error(f->q)->connection_dead, 0);
     /* A success clears it. */
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     assert_int_equal(pgq_last_error(f->q)->status, PGQ_OK);
     assert_string_equal(pgq_last_error(f->q)->message, "");
     assert_string_equal(pgq_last_error(f->q)->sqlstate, "");
@@ -90,7 +90,7 @@ static void test_A4_apart(void **state)
     fixture *f = *state;
     pgq_messages *m;
 
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     for (size_t i = 0; i < COUNT_OF(odd); i++) {
         char name[96];
         pgq *q;
@@ -100,7 +100,7 @@ static void test_A4_apart(void **state)
         assert_string_equal(pgq_namespace(q), name);
         assert_ok(q, pgq_install(q));
         assert_status(q, pgq_enqueue(q, "q", "x", 1, NULL, NULL), PGQ_NOT_FOUND);
-        assert_ok(q, pgq_create_queue(q, "q", NULL));
+        assert_ok(q, pgq_create_queue(q, "q", NULL, 0));
         t_run(f, f->sql, "LISTEN \"%s\"", t_ask(f, f->sql, "SELECT mq.channel('q')"));
         t_run(f, f->sql, "SELECT mq.doze('q')"); /* a sleeper, whom only his own namespace wakes */
         t_send(q, "q", "there");
@@ -129,7 +129,7 @@ static void test_A5_close_returns_messages(void **state)
     witness w = {0};
     pgq *q = t_open(f);
 
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     t_send(f->q, "q", "m");
     assert_status(q, pgq_dequeue(q, "q", close_connection_of, f), PGQ_CONNECTION);
     pgq_close(q);
@@ -144,7 +144,7 @@ static void test_B1_install_again(void **state)
     const char *before;
     int version = 0;
 
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     t_send(f->q, "q", "kept");
     before = t_ask(f, f->sql,
                    "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc WHERE pronamespace = "
@@ -178,7 +178,7 @@ static void test_B1_two_at_once(void **state)
     assert_int_equal(PQtransactionStatus(pgq_connection(f->q)), PQTRANS_IDLE);
     t_run(f, f->sql, "COMMIT");
     assert_ok(f->q, pgq_install(f->q));
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     pgq_close(q);
 }
 
@@ -233,7 +233,7 @@ static void test_B1_reset(void **state)
     assert_ok(f->q, pgq_set_auto_create(f->q, 1));
     t_send(f->q, "q", "x");
     assert_ok(f->q, pgq_reset(f->q));
-    assert_ok(f->q, pgq_list_queues(f->q, &list));
+    assert_ok(f->q, pgq_list_queues(f->q, NULL, &list));
     assert_int_equal(pgq_queue_list_count(list), 0);
     pgq_queue_list_free(list);
     assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
@@ -250,7 +250,7 @@ static void test_grants(void **state)
     char role[80];
 
     snprintf(role, sizeof role, "role of %s", f->ns);
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     t_run(f, f->sql, "CREATE ROLE \"%s\"", role);
     t_run(f, conn, "SET ROLE \"%s\"", role);
     assert_status(f->q, pgq_enqueue(f->q, "q", "x", 1, NULL, NULL), PGQ_PERMISSION);
@@ -275,7 +275,7 @@ static void test_grants(void **state)
     assert_ok(f->q, pgq_listen(f->q, "q", 1000, t_witness, &w, NULL));
     assert_status(f->q, pgq_listen(f->q, "q", 60, t_witness, &w, NULL), PGQ_TIMEOUT);
     assert_status(f->q, pgq_enqueue(f->q, "q", "x", 1, NULL, NULL), PGQ_PERMISSION);
-    assert_status(f->q, pgq_create_queue(f->q, "r", NULL), PGQ_PERMISSION);
+    assert_status(f->q, pgq_create_queue(f->q, "r", NULL, 0), PGQ_PERMISSION);
     t_run(f, conn, "RESET ROLE");
     t_run(f, conn, "DROP OWNED BY \"%s\"", role);
     t_run(f, conn, "DROP ROLE \"%s\"", role);

@@ -12,7 +12,7 @@ static int setup(void **state)
     if (t_setup(state) != 0)
         return -1;
     f = *state;
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     t_run(f, f->sql, "CREATE TABLE mq.work (v text, UNIQUE (v) DEFERRABLE INITIALLY DEFERRED)");
     return 0;
 }
@@ -270,14 +270,14 @@ static int loses_backend(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
 static void test_D13_death_counts(void **state)
 {
     fixture *f = *state;
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes o = PGQ_ATTRIBUTES_INIT;
     pgq *victim = t_open(f);
     witness w = {0};
     pgq_counts c;
 
     o.error_limit = 3;
     assert_ok(f->q, pgq_delete_queue(f->q, "q"));
-    assert_ok(f->q, pgq_create_queue(f->q, "q", &o));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", &o, 0));
     t_send(f->q, "q", "killer");
     for (int i = 0; i < 3; i++) {
         assert_status(victim, pgq_dequeue(victim, "q", loses_backend, f), PGQ_CONNECTION);
@@ -389,11 +389,11 @@ static void test_D10_empty(void **state)
 static void test_D11_limit_of_one(void **state)
 {
     fixture *f = *state;
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes o = PGQ_ATTRIBUTES_INIT;
     witness w = {.fail = "poison"};
 
     o.error_limit = 1;
-    assert_ok(f->q, pgq_create_queue(f->q, "one", &o));
+    assert_ok(f->q, pgq_create_queue(f->q, "one", &o, 0));
     t_send(f->q, "one", "a");
     assert_status(f->q, pgq_dequeue(f->q, "one", t_witness, &w), PGQ_FAILED);
     assert_status(f->q, pgq_dequeue(f->q, "one", t_witness, &w), PGQ_EMPTY);

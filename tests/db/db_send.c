@@ -18,10 +18,10 @@ static pgq_messages *pop(const fixture *f, int max)
 
 static void queue(const fixture *f, int64_t max_size)
 {
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes o = PGQ_ATTRIBUTES_INIT;
 
     o.max_size = max_size;
-    assert_ok(f->q, pgq_create_queue(f->q, "q", &o));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", &o, 0));
 }
 
 static void test_C1_ids_rise(void **state)
@@ -87,9 +87,9 @@ static void test_C3_batch(void **state)
         snprintf(texts[i], sizeof texts[i], "%d", i);
         out[i] = (pgq_outgoing){texts[i], strlen(texts[i]), NULL};
     }
-    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, ids));
-    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, 0, 0, ids));
-    assert_ok(f->q, pgq_enqueue_many(f->q, "q", NULL, 0, 0, NULL));
+    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, ids, NULL));
+    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, 0, 0, ids, NULL));
+    assert_ok(f->q, pgq_enqueue_many(f->q, "q", NULL, 0, 0, NULL, NULL));
     m = pop(f, N + 1);
     assert_int_equal(pgq_messages_count(m), N);
     for (size_t i = 0; i < N; i++) {
@@ -99,15 +99,15 @@ static void test_C3_batch(void **state)
     pgq_messages_free(m);
     /* All or nothing, and the message at fault is named. */
     out[300] = (pgq_outgoing){"too long", 8, NULL};
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, NULL), PGQ_TOO_LONG);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, NULL, NULL), PGQ_TOO_LONG);
     assert_non_null(strstr(pgq_last_error(f->q)->message, "301 of 500"));
     out[300] = (pgq_outgoing){NULL, 8, NULL};
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, N, 0, NULL, NULL), PGQ_INVALID);
     assert_non_null(strstr(pgq_last_error(f->q)->message, "301 of 500"));
     assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", NULL, 1, 0, NULL), PGQ_INVALID);
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, 1000001, 0, NULL), PGQ_INVALID);
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, SIZE_MAX, 0, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", NULL, 1, 0, NULL, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, 1000001, 0, NULL, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, SIZE_MAX, 0, NULL, NULL), PGQ_INVALID);
 }
 
 /* Each message of a batch has its own options. */
@@ -127,7 +127,7 @@ static void test_C3_batch_options(void **state)
     low.headers = "{\"a\": 1}";
     low.ttl_ms = 60000;
     late.delay_ms = 60000;
-    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, 3, 0, NULL));
+    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, 3, 0, NULL, NULL));
     assert_ok(f->q, pgq_count(f->q, "q", &c));
     assert_true(c.ready == 2 && c.delayed == 1);
     m = pop(f, 3);
@@ -140,7 +140,7 @@ static void test_C3_batch_options(void **state)
     pgq_messages_free(m);
     wrong.size = 2;
     out[2].options = &wrong;
-    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, 3, 0, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_enqueue_many(f->q, "q", out, 3, 0, NULL, NULL), PGQ_INVALID);
 }
 
 static void test_C7_size_in_bytes(void **state)
@@ -249,26 +249,27 @@ static void test_bad_input(void **state)
         int32_t priority;
         int64_t delay, ttl;
     } bad[] = {
-        {NULL, 1, PGQ_BINARY, -1, 0, 0},
-        {"\xff", 1, PGQ_TEXT, -1, 0, 0},
-        {"a\0b", 3, PGQ_TEXT, -1, 0, 0},
-        {"{", 1, PGQ_JSON, -1, 0, 0},
-        {"", 0, PGQ_JSON, -1, 0, 0},
-        {"\"\xff\"", 3, PGQ_JSON, -1, 0, 0},
-        {"1\0", 2, PGQ_JSON, -1, 0, 0},
-        {"1 2", 3, PGQ_JSON, -1, 0, 0},
-        {"x", 1, (pgq_kind)3, -1, 0, 0},
-        {"x", 1, (pgq_kind)65536, -1, 0, 0},
-        {"x", 1, (pgq_kind)-1, -1, 0, 0},
-        {"x", 1, PGQ_BINARY, -2, 0, 0},
-        {"x", 1, PGQ_BINARY, INT32_MIN, 0, 0},
-        {"x", 1, PGQ_BINARY, -1, -1, 0},
-        {"x", 1, PGQ_BINARY, -1, 9999999001, 0},
-        {"x", 1, PGQ_BINARY, -1, INT64_MAX, 0},
-        {"x", 1, PGQ_BINARY, -1, INT64_MIN, 0},
-        {"x", 1, PGQ_BINARY, -1, 0, -1},
-        {"x", 1, PGQ_BINARY, -1, 0, 9999999001},
-        {"x", 1, PGQ_BINARY, -1, 0, INT64_MAX},
+        {NULL, 1, PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"\xff", 1, PGQ_TEXT, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"a\0b", 3, PGQ_TEXT, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"{", 1, PGQ_JSON, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"", 0, PGQ_JSON, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"\"\xff\"", 3, PGQ_JSON, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"1\0", 2, PGQ_JSON, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"1 2", 3, PGQ_JSON, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, (pgq_kind)3, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, (pgq_kind)65536, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, (pgq_kind)-1, PGQ_UNSET, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, -1, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, INT32_MIN + 1, PGQ_UNSET, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, -1, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, 9999999001, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, INT64_MAX, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, INT64_MIN, PGQ_UNSET},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, 0},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, -2},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, 9999999001},
+        {"x", 1, PGQ_BINARY, PGQ_UNSET, PGQ_UNSET, INT64_MAX},
     };
     fixture *f = *state;
     pgq_enqueue_options o = PGQ_ENQUEUE_OPTIONS_INIT;
@@ -283,7 +284,7 @@ static void test_bad_input(void **state)
         o.delay_ms = bad[i].delay;
         o.ttl_ms = bad[i].ttl;
         if (pgq_enqueue(f->q, "q", bad[i].bytes, bad[i].len, &o, NULL) != PGQ_INVALID ||
-            pgq_enqueue_many(f->q, "q", &one, 1, 0, NULL) != PGQ_INVALID)
+            pgq_enqueue_many(f->q, "q", &one, 1, 0, NULL, NULL) != PGQ_INVALID)
             fail_msg("case %zu: %s", i, pgq_last_error(f->q)->message);
         assert_int_equal(PQtransactionStatus(pgq_connection(f->q)), PQTRANS_INTRANS);
     }

@@ -42,9 +42,9 @@ static void test_taking(void **state)
     witness w = {0};
     int fds[2];
 
-    gives(pgq_create_queue(f->q, "q", NULL), PGQ_OK);
-    gives(pgq_create_queue(f->q, "q", NULL), PGQ_EXISTS);
-    gives(pgq_create_queue(f->q, "", NULL), PGQ_INVALID);
+    gives(pgq_create_queue(f->q, "q", NULL, 0), PGQ_OK);
+    gives(pgq_create_queue(f->q, "q", NULL, 0), PGQ_EXISTS);
+    gives(pgq_create_queue(f->q, "", NULL, 0), PGQ_INVALID);
     gives(pgq_delete_queue(f->q, "none"), PGQ_NOT_FOUND);
     gives(pgq_dequeue(f->q, "q", t_witness, &w), PGQ_EMPTY);
     gives(pgq_listen(f->q, "q", 10, t_witness, &w, NULL), PGQ_TIMEOUT);
@@ -66,12 +66,38 @@ static void test_taking(void **state)
     t_run(f, pgq_connection(f->q), "ROLLBACK");
 }
 
+static int breaks(const void *in, size_t len, pgq_kind *kind, void **out, size_t *out_len, char *error,
+                  size_t error_size, void *arg)
+{
+    (void)in, (void)len, (void)kind, (void)out, (void)out_len, (void)error, (void)error_size, (void)arg;
+    return 1;
+}
+
+static void test_keys_leases_and_hooks(void **state)
+{
+    fixture *f = *state;
+    pgq_enqueue_options o = PGQ_ENQUEUE_OPTIONS_INIT;
+    pgq_codec codec = {sizeof codec, breaks, NULL, NULL};
+    pgq_messages *m;
+    int64_t id;
+
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
+    o.dedup_key = "k";
+    assert_ok(f->q, pgq_enqueue(f->q, "q", "x", 1, &o, &id));
+    gives(pgq_enqueue(f->q, "q", "x", 1, &o, NULL), PGQ_DUPLICATE);
+    assert_ok(f->q, pgq_receive(f->q, "q", 1, NULL, &m));
+    pgq_messages_free(m);
+    gives(pgq_receive_id(f->q, id, PGQ_UNSET, &m), PGQ_IN_FLIGHT);
+    assert_ok(f->q, pgq_set_codec(f->q, &codec));
+    gives(pgq_enqueue(f->q, "q", "x", 1, NULL, NULL), PGQ_HOOK);
+}
+
 /* Two transactions that wait for one another. */
 static void test_conflict(void **state)
 {
     fixture *f = *state;
 
-    assert_ok(f->q, pgq_create_queue(f->q, "a", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "a", NULL, 0));
     t_run(f, f->sql, "BEGIN; SELECT 1 FROM mq.queue FOR UPDATE");
     t_run(f, pgq_connection(f->q), "SET lock_timeout = '50ms'");
     gives(pgq_delete_queue(f->q, "a"), PGQ_CONFLICT);
@@ -84,7 +110,7 @@ static void test_serialization(void **state)
     fixture *f = *state;
     PGconn *mine = pgq_connection(f->q);
 
-    assert_ok(f->q, pgq_create_queue(f->q, "a", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "a", NULL, 0));
     t_run(f, mine, "BEGIN ISOLATION LEVEL REPEATABLE READ");
     t_run(f, mine, "SELECT count(*) FROM mq.queue");
     t_run(f, f->sql, "UPDATE mq.queue SET priority = 3");
@@ -101,7 +127,7 @@ static void test_namespace(void **state)
     int version;
 
     snprintf(role, sizeof role, "%s-role", f->ns);
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     t_run(f, f->sql, "CREATE ROLE \"%s\"", role);
     t_run(f, pgq_connection(f->q), "SET ROLE \"%s\"", role);
     gives(pgq_enqueue(f->q, "q", "x", 1, NULL, NULL), PGQ_PERMISSION);
@@ -126,7 +152,7 @@ static void test_listener(void **state)
     pgq_status status;
     pgq_listener *l;
 
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     o.name_space = f->ns;
     assert_int_equal(pgq_listener_open(t_dsn(), &queue, 1, &o, &l), PGQ_OK);
     gives(pgq_listener_process(l), PGQ_WAIT);
@@ -147,8 +173,10 @@ static void test_every_status_was_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(test_taking),    DB_TEST(test_conflict), DB_TEST(test_serialization),
-        DB_TEST(test_namespace), DB_TEST(test_listener), cmocka_unit_test(test_every_status_was_seen),
+        DB_TEST(test_taking),        DB_TEST(test_keys_leases_and_hooks),
+        DB_TEST(test_conflict),      DB_TEST(test_serialization),
+        DB_TEST(test_namespace),     DB_TEST(test_listener),
+        cmocka_unit_test(test_every_status_was_seen),
     };
 
     return RUN_WITH_SERVER(tests);

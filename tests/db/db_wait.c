@@ -16,7 +16,7 @@ static int setup(void **state)
     if (t_setup(state) != 0)
         return -1;
     f = *state;
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
     return 0;
 }
 
@@ -232,7 +232,7 @@ static void test_D14_changes_queue(void **state)
     fixture *f = *state;
     witness w = {0};
 
-    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL, 0));
     for (int i = 0; i < 3; i++) {
         t_send(f->q, "r", "r");
         assert_status(f->q, pgq_listen(f->q, "q", 50, t_witness, &w, NULL), PGQ_TIMEOUT);

@@ -37,8 +37,8 @@ static int setup(void **state)
         return -1;
     f = *state;
     memset(&the, 0, sizeof the);
-    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL));
-    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL));
+    assert_ok(f->q, pgq_create_queue(f->q, "q", NULL, 0));
+    assert_ok(f->q, pgq_create_queue(f->q, "r", NULL, 0));
     return 0;
 }
 
@@ -130,7 +130,7 @@ static void fill(const fixture *f, const char *queue, int n)
 
     for (int i = 0; i < n; i++)
         out[i] = (pgq_outgoing){"m", 1, NULL};
-    assert_ok(f->q, pgq_enqueue_many(f->q, queue, out, (size_t)n, 0, NULL));
+    assert_ok(f->q, pgq_enqueue_many(f->q, queue, out, (size_t)n, 0, NULL, NULL));
 }
 
 static long left(const fixture *f)

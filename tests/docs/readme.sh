@@ -13,7 +13,7 @@ status=0
 said=$("$work/readme") || status=$?
 check "its exit status ($said)" 0 "$status"
 check "the orders" "17|t 18|f" "$(sql 'SELECT * FROM orders ORDER BY id' | xargs)"
-check "what is left in the queue" "0|0|0|0" "$(sql "SELECT * FROM mq.count('orders')")"
+check "what is left in the queue" "0|0|0|0|0" "$(sql "SELECT * FROM mq.count('orders')")"
 
 # The work fails: it is not there, and the message is back with the server's text.
 sql "ALTER TABLE orders ADD CHECK (NOT (id = 17 AND shipped)) NOT VALID"

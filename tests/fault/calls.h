@@ -11,6 +11,7 @@ typedef struct fault_call {
     void (*prepare)(const fixture *f); /* NULL: nothing */
     pgq_status (*call)(pgq *q);
     pgq_status good; /* what it gives without a fault */
+    int reads_queue; /* it reads the table of queues, and so waits for that table's lock */
 } fault_call;
 
 extern const fault_call fault_calls[];

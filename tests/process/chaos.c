@@ -69,6 +69,7 @@ static void set_up_consumers(consumer *c)
         c[i].handler = work;
         c[i].arg = NULL;
         c[i].ready = NULL;
+        c[i].lease_ms = 0;
     }
 }
 
@@ -84,7 +85,7 @@ static void send_some(pgq *q, long from, long to)
         o->len = (size_t)snprintf(texts[n - from], sizeof texts[0], "%ld", n);
         o->options = NULL;
     }
-    must(q, pgq_enqueue_many(q, QUEUE, out, (size_t)(to - from), 0, NULL), "enqueue_many");
+    must(q, pgq_enqueue_many(q, QUEUE, out, (size_t)(to - from), 0, NULL, NULL), "enqueue_many");
 }
 
 static void kill_one(consumer *c, pid_t *pids)

@@ -26,7 +26,7 @@ static void on_term(int sig)
     errno = saved;
 }
 
-static void catch_term(void)
+void catch_term(void)
 {
     struct sigaction action;
 
@@ -36,6 +36,11 @@ static void catch_term(void)
     memset(&action, 0, sizeof action);
     action.sa_handler = on_term;
     sigaction(SIGTERM, &action, NULL);
+}
+
+int stop_asked(void)
+{
+    return stopping;
 }
 
 static void set_ready(const consumer *c)
@@ -78,6 +83,25 @@ static void consume_by_listen(const consumer *c)
         pgq_status status = pgq_listen(q, c->queue, -1, c->handler, c->arg, &o);
 
         if (status != PGQ_OK && status != PGQ_FAILED && status != PGQ_CANCELED)
+            unexpected(c, status, pgq_last_error(q));
+    }
+    pgq_close(q);
+}
+
+static void consume_by_lease(const consumer *c)
+{
+    pgq_receive_options o = PGQ_RECEIVE_OPTIONS_INIT;
+    pgq *q = open_handle();
+
+    o.lease_ms = c->lease_ms ? c->lease_ms : PGQ_UNSET;
+    o.timeout_ms = -1;
+    o.poll_interval_ms = c->poll_interval_ms;
+    o.cancel_fd = stop_fds[0];
+    set_ready(c);
+    while (!stopping) {
+        pgq_status status = pgq_receive_with(q, c->queue, c->handler, c->arg, &o);
+
+        if (status != PGQ_OK && status != PGQ_FAILED && status != PGQ_STALE && status != PGQ_CANCELED)
             unexpected(c, status, pgq_last_error(q));
     }
     pgq_close(q);
@@ -152,6 +176,7 @@ static void consume_by_worker(consumer *c)
     o.name_space = name_space();
     o.threads = c->threads;
     o.poll_interval_ms = c->poll_interval_ms;
+    o.lease_ms = c->lease_ms;
     o.on_event = on_event;
     o.event_arg = c;
     status = pgq_worker_new(dsn(), &o, &w);
@@ -186,12 +211,15 @@ void consume(void *arg_consumer)
     case CONSUME_WORKER:
         consume_by_worker(c);
         break;
+    case CONSUME_LEASE:
+        consume_by_lease(c);
+        break;
     }
 }
 
 const char *consumer_name(const consumer *c)
 {
-    static const char *const names[] = {"dequeue", "listen", "pull", "worker"};
+    static const char *const names[] = {"dequeue", "listen", "pull", "worker", "lease"};
 
     return names[c->kind];
 }

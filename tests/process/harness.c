@@ -132,11 +132,11 @@ pgq *open_handle(void)
 
 void make_queue(const char *name, int error_limit)
 {
-    pgq_queue_options o = PGQ_QUEUE_OPTIONS_INIT;
+    pgq_attributes a = PGQ_ATTRIBUTES_INIT;
     pgq *q = open_handle();
 
-    o.error_limit = error_limit;
-    must(q, pgq_create_queue(q, name, &o), "create_queue");
+    a.error_limit = error_limit > 0 ? error_limit : -1;
+    must(q, pgq_create_queue(q, name, &a, 0), "create_queue");
     pgq_close(q);
 }
 
@@ -182,6 +182,20 @@ int64_t query_once(const char *sql)
     return value;
 }
 
+int64_t queryf(pgq *q, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (len < 0 || (size_t)len >= sizeof text)
+        give_up("a statement is too long");
+    return query(q, text);
+}
+
 /* --- processes --- */
 
 pid_t start(void (*body)(void *arg), void *arg)
@@ -220,6 +234,18 @@ void kill_now(pid_t pid)
 {
     kill(pid, SIGKILL);
     ended_well(pid);
+}
+
+void stop_now(pid_t pid)
+{
+    int status = 0;
+
+    kill(pid, SIGSTOP);
+    while (waitpid(pid, &status, WUNTRACED) < 0)
+        if (errno != EINTR)
+            give_up("waitpid: %s", strerror(errno));
+    if (!WIFSTOPPED(status))
+        give_up("process %ld has ended where it was to be stopped", (long)pid);
 }
 
 void *shared(size_t size)

@@ -34,12 +34,15 @@ const char *dsn(void);
 const char *name_space(void);
 /* A handle on the namespace of the run. */
 pgq *open_handle(void);
+/* error_limit 0: none. */
 void make_queue(const char *name, int error_limit);
 /* One statement, NS standing for the namespace; the first field of its answer as a number, 0 if there is
  * none. */
 int64_t query(pgq *q, const char *sql);
 /* The same on a connection of its own. */
 int64_t query_once(const char *sql);
+/* The same, as by printf. */
+int64_t queryf(pgq *q, const char *format, ...) PGQ_PRINTF(2, 3);
 void must(pgq *q, pgq_status status, const char *what);
 
 /* --- processes --- */
@@ -50,6 +53,8 @@ pid_t start(void (*body)(void *arg), void *arg);
 int ended_well(pid_t pid);
 /* Kills a child with -9 and waits for it. */
 void kill_now(pid_t pid);
+/* Stops a child, and waits until it stands still. */
+void stop_now(pid_t pid);
 /* Memory that children share, zeroed. */
 void *shared(size_t size);
 

@@ -46,7 +46,7 @@ static int send_one(pgq *q, int64_t *from_commit, int64_t *from_send)
 static void measure(consumer_kind kind, long messages)
 {
     atomic_int *ready = shared(sizeof *ready);
-    consumer c = {kind, 1, QUEUE, -1, take, NULL, ready};
+    consumer c = {kind, 1, QUEUE, -1, take, NULL, ready, 0};
     int64_t *waits = shared((size_t)messages * sizeof *waits);
     int64_t *totals = shared((size_t)messages * sizeof *totals);
     int64_t *judged = shared((size_t)messages * sizeof *judged);

@@ -61,7 +61,7 @@ static void send(long messages)
         out[i].options = NULL;
     }
     for (long n = 0; n < messages; n += BATCH)
-        must(q, pgq_enqueue_many(q, QUEUE, out, BATCH, 0, NULL), "enqueue_many");
+        must(q, pgq_enqueue_many(q, QUEUE, out, BATCH, 0, NULL, NULL), "enqueue_many");
     pgq_close(q);
 }
 

@@ -35,7 +35,7 @@ static void send(void *arg)
             out[count].len = (size_t)snprintf(texts[count], sizeof texts[0], "%ld", n);
             out[count].options = NULL;
         }
-        must(q, pgq_enqueue_many(q, QUEUE, out, count, 0, NULL), "enqueue_many");
+        must(q, pgq_enqueue_many(q, QUEUE, out, count, 0, NULL, NULL), "enqueue_many");
     }
     pgq_close(q);
 }

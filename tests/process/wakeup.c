@@ -213,7 +213,7 @@ static void set_up(struct slot *slots)
                                                CONSUME_WORKER, CONSUME_LISTEN, CONSUME_WORKER, CONSUME_PULL};
 
     for (int i = 0; i < SLOTS; i++) {
-        consumer c = {kinds[i], 1 + i % 3, QUEUE, -1, take, NULL, shared(sizeof *slots[i].ready)};
+        consumer c = {kinds[i], 1 + i % 3, QUEUE, -1, take, NULL, shared(sizeof *slots[i].ready), 0};
 
         slots[i].c = c;
         slots[i].pid = 0;

@@ -223,6 +223,72 @@ int64_t t_send(pgq *q, const char *queue, const char *text)
     return id;
 }
 
+int64_t t_send_as(pgq *q, const char *queue, const char *text, const pgq_enqueue_options *options)
+{
+    int64_t id = 0;
+
+    assert_ok(q, pgq_enqueue(q, queue, text, strlen(text), options, &id));
+    return id;
+}
+
+pgq_messages *t_receive(pgq *q, const char *queue, int max, int64_t lease_ms)
+{
+    pgq_receive_options o = PGQ_RECEIVE_OPTIONS_INIT;
+    int64_t until = t_now_us() + 10000000;
+    pgq_messages *m = NULL;
+    pgq_status status;
+
+    o.lease_ms = lease_ms;
+    while ((status = pgq_receive(q, queue, max, &o, &m)) == PGQ_EMPTY && t_now_us() < until)
+        t_pause_ms(2);
+    assert_ok(q, status);
+    return m;
+}
+
+pgq_receipt t_receipt(const pgq_message *m)
+{
+    return (pgq_receipt){m->id, m->attempts};
+}
+
+pgq_receipt t_lease(pgq *q, const char *queue, int64_t lease_ms, char body[64])
+{
+    pgq_messages *m = t_receive(q, queue, 1, lease_ms);
+    const pgq_message *first = pgq_messages_get(m, 0);
+    pgq_receipt receipt = t_receipt(first);
+
+    if (body)
+        snprintf(body, 64, "%s", (const char *)first->payload);
+    pgq_messages_free(m);
+    return receipt;
+}
+
+void t_expire(const fixture *f, int64_t id)
+{
+    t_run(f, f->sql, "UPDATE mq.message SET due = clock_timestamp() WHERE id = %lld AND state = 2",
+          (long long)id);
+}
+
+const char *t_listed(const fixture *f, const char *queue, pgq_state state)
+{
+    static char text[ANSWER_MAX];
+    size_t n = 0;
+    pgq_messages *m;
+    pgq_status status = pgq_list(f->q, queue, state, 100, 0, &m);
+
+    text[0] = '\0';
+    if (status != PGQ_EMPTY)
+        assert_ok(f->q, status);
+    for (size_t i = 0; i < pgq_messages_count(m); i++) {
+        const pgq_message *one = pgq_messages_get(m, i);
+
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s %d %d; ", (const char *)one->payload,
+                              one->attempts, one->errors);
+        assert_true(n < sizeof text);
+    }
+    pgq_messages_free(m);
+    return text;
+}
+
 void t_kill(const fixture *f, int pid)
 {
     char sql[128];

@@ -48,6 +48,18 @@ void t_pause_ms(int ms); /* within a loop that waits for a condition */
 
 /* A text message with default options; its id. */
 int64_t t_send(pgq *q, const char *queue, const char *text);
+/* The same with options, which may be NULL. */
+int64_t t_send_as(pgq *q, const char *queue, const char *text, const pgq_enqueue_options *options);
+/* Leases up to max messages, as soon as there is one: what falls due may take a look or two. lease_ms:
+ * PGQ_UNSET, too. */
+pgq_messages *t_receive(pgq *q, const char *queue, int max, int64_t lease_ms);
+/* The same for one message, of which the receipt is enough; its text goes to body unless that is NULL. */
+pgq_receipt t_lease(pgq *q, const char *queue, int64_t lease_ms, char body[64]);
+pgq_receipt t_receipt(const pgq_message *m);
+/* Lets a lease have run out just now. */
+void t_expire(const fixture *f, int64_t id);
+/* "text attempts errors; " of each message in a state, in order. */
+const char *t_listed(const fixture *f, const char *queue, pgq_state state);
 /* Ends a connection's backend, and waits until it is gone. */
 void t_kill(const fixture *f, int pid);
 

@@ -264,7 +264,7 @@ static void test_due(void **state)
         assert_int_equal(p.check_due, 1);
         assert_int_equal(p.promote, 0);
         pgqi_cursor_found(c, "q", &p, &found, now);
-        pgqi_cursor_due(c, "q", cases[i].due_in_ms, 500 + (int64_t)i, now);
+        pgqi_cursor_due(c, "q", cases[i].due_in_ms, 500 + (int64_t)i, 0, now);
         plan(c, now + cases[i].pause_ms * MS - 1, &p);
         assert_int_equal(p.check_due, 0);
         assert_int_equal(p.promote, cases[i].due_in_ms == 0);
@@ -272,7 +272,7 @@ static void test_due(void **state)
         assert_int_equal(p.check_due, 1);
         assert_int_equal(p.promote, 0);
         assert_true(p.due_from == 500 + (int64_t)i);
-        pgqi_cursor_due(c, "q", -1, 3, now); /* never backwards */
+        pgqi_cursor_due(c, "q", -1, 3, 0, now); /* never backwards */
         plan(c, now + 1, &p);
         assert_true(p.due_from == 500 + (int64_t)i);
     }

@@ -39,7 +39,7 @@ static void test_sizes(void **state)
         given.known.priority = 5;
         assert_int_equal(pgqi_read_options(&o, sizeof o, &given, &e), cases[i].status);
         /* A struct that ends before a member leaves its default. */
-        assert_int_equal(o.priority, cases[i].status == PGQ_OK && cases[i].size >= sizeof o ? 5 : -1);
+        assert_int_equal(o.priority, cases[i].status == PGQ_OK && cases[i].size >= sizeof o ? 5 : PGQ_UNSET);
         assert_true((e.message[0] != '\0') == (cases[i].status != PGQ_OK));
     }
 }
@@ -58,8 +58,10 @@ static void test_null_keeps_the_defaults(void **state)
 static void test_documented_defaults(void **state)
 {
     const pgq_open_options open = PGQ_OPEN_OPTIONS_INIT;
-    const pgq_queue_options queue = PGQ_QUEUE_OPTIONS_INIT;
+    const pgq_attributes queue = PGQ_ATTRIBUTES_INIT;
     const pgq_enqueue_options enqueue = PGQ_ENQUEUE_OPTIONS_INIT;
+    const pgq_receive_options receive = PGQ_RECEIVE_OPTIONS_INIT;
+    const pgq_nack_options nack = PGQ_NACK_OPTIONS_INIT;
     const pgq_listen_options listen = PGQ_LISTEN_OPTIONS_INIT;
     const pgq_listener_options listener = PGQ_LISTENER_OPTIONS_INIT;
     const pgq_worker_options worker = PGQ_WORKER_OPTIONS_INIT;
@@ -70,18 +72,29 @@ static void test_documented_defaults(void **state)
     assert_int_equal(open.connect_attempts, 0);
     assert_int_equal(open.connect_backoff_ms, 0);
     assert_int_equal(queue.size, sizeof queue);
-    assert_int_equal(queue.max_size, 65536);
-    assert_int_equal(queue.priority, 999);
-    assert_int_equal(queue.error_limit, 0);
-    assert_int_equal(queue.if_not_exists, 0);
+    assert_true(queue.lease_ms == PGQ_UNSET && queue.delay_ms == PGQ_UNSET && queue.max_size == PGQ_UNSET);
+    assert_true(queue.priority == PGQ_UNSET && queue.requeue == PGQ_UNSET &&
+                queue.requeue_priority == PGQ_UNSET && queue.error_limit == PGQ_UNSET);
+    assert_true(queue.ttl_ms == PGQ_UNSET && queue.retry_delay_ms == PGQ_UNSET &&
+                queue.retry_max_delay_ms == PGQ_UNSET && queue.drop_dead == PGQ_UNSET);
+    assert_true(queue.retry_factor <= PGQ_UNSET && queue.retry_jitter <= PGQ_UNSET);
+    assert_int_equal(receive.size, sizeof receive);
+    assert_true(receive.lease_ms == PGQ_UNSET && receive.timeout_ms == 0 && receive.poll_interval_ms == 0);
+    assert_true(receive.cancel_fd == -1 && !receive.filter);
+    assert_int_equal(nack.size, sizeof nack);
+    assert_true(!nack.error && nack.requeue == PGQ_UNSET && nack.delay_ms == PGQ_UNSET);
     assert_int_equal(enqueue.size, sizeof enqueue);
     assert_int_equal(enqueue.kind, PGQ_BINARY);
-    assert_int_equal(enqueue.priority, -1);
-    assert_true(enqueue.delay_ms == 0 && enqueue.ttl_ms == 0 && !enqueue.headers);
+    assert_int_equal(enqueue.priority, PGQ_UNSET);
+    assert_true(enqueue.delay_ms == PGQ_UNSET && enqueue.ttl_ms == PGQ_UNSET && !enqueue.headers);
+    assert_true(enqueue.due == 0 && enqueue.lease_ms == PGQ_UNSET && enqueue.requeue == PGQ_UNSET);
+    assert_true(enqueue.error_limit == PGQ_UNSET && enqueue.requeue_priority == PGQ_UNSET);
+    assert_true(!enqueue.order_key && !enqueue.dedup_key && enqueue.dedup_window_ms == 0);
     assert_int_equal(enqueue.create_queue, 0);
     assert_int_equal(listen.size, sizeof listen);
     assert_int_equal(listen.poll_interval_ms, 0);
     assert_int_equal(listen.cancel_fd, -1);
+    assert_null(listen.filter);
     assert_int_equal(listener.size, sizeof listener);
     assert_null(listener.name_space);
     assert_int_equal(listener.poll_interval_ms, 0);
@@ -90,7 +103,7 @@ static void test_documented_defaults(void **state)
     assert_int_equal(worker.threads, 0);
     assert_int_equal(worker.drain, 0);
     assert_true(worker.max_messages == 0 && worker.long_scope_ms == 0 && worker.poll_interval_ms == 0);
-    assert_true(!worker.on_event && !worker.event_arg);
+    assert_true(!worker.on_event && !worker.event_arg && worker.lease_ms == 0);
 }
 
 static void test_namespaces(void **state)

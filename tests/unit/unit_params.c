@@ -3,6 +3,7 @@
 #include "params.h"
 #include "support/cm.h"
 
+#include <pgq/handle.h>
 #include <string.h>
 
 static void test_ints(void **state)
@@ -68,13 +69,46 @@ static void test_scalars(void **state)
     assert_int_equal(p.types[7], 1016);
     for (int i = 0; i < p.n; i++)
         assert_int_equal(p.formats[i], 1);
+    while (p.n < PGQI_MAX_PARAMS)
+        pgqi_add_bool(&p, 0);
+    assert_int_equal(p.failed, 0);
     /* One too many. */
     pgqi_add_int4(&p, 1);
     assert_int_equal(p.failed, 1);
-    assert_int_equal(p.n, 8);
+    assert_int_equal(p.n, PGQI_MAX_PARAMS);
     pgqi_add_text(&p, "x");
     pgqi_add_int8s(&p, (const int64_t[]){1}, 1);
+    assert_int_equal(p.n, PGQI_MAX_PARAMS);
+    pgqi_params_free(&p);
+}
+
+/* What is not given is SQL's NULL, of its type. */
+static void test_given(void **state)
+{
+    static const unsigned char half[] = {0x3f, 0xe0, 0, 0, 0, 0, 0, 0};
+    pgqi_params p;
+
+    (void)state;
+    pgqi_params_init(&p);
+    pgqi_add_given_bool(&p, PGQ_UNSET);
+    pgqi_add_given_int4(&p, PGQ_UNSET);
+    pgqi_add_given_int8(&p, PGQ_UNSET);
+    pgqi_add_given_float8(&p, PGQ_UNSET);
+    pgqi_add_given_bool(&p, 1);
+    pgqi_add_given_int4(&p, -1);
+    pgqi_add_given_int8(&p, 0);
+    pgqi_add_given_float8(&p, 0.5);
+    assert_int_equal(p.failed, 0);
     assert_int_equal(p.n, 8);
+    for (int i = 0; i < 4; i++) {
+        assert_null(p.values[i]);
+        assert_non_null(p.values[i + 4]);
+        assert_int_equal(p.types[i], p.types[i + 4]);
+    }
+    assert_int_equal(p.values[4][0], 1);
+    assert_true(pgqi_get_int((const unsigned char *)p.values[5], 4) == -1);
+    assert_true(pgqi_get_int((const unsigned char *)p.values[6], 8) == 0);
+    assert_memory_equal(p.values[7], half, 8);
     pgqi_params_free(&p);
 }
 
@@ -159,7 +193,8 @@ static void test_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ints),      cmocka_unit_test(test_scalars), cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_ints),      cmocka_unit_test(test_scalars), cmocka_unit_test(test_given),
+        cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_fields),
     };
 

@@ -24,7 +24,7 @@ static void test_values(void **state)
         {"WAIT", 5},       {"INVALID", -1},     {"NOT_FOUND", -2}, {"EXISTS", -3},      {"TOO_LONG", -4},
         {"NO_MEMORY", -5}, {"STATE", -6},       {"FAILED", -7},    {"STALE", -8},       {"NOT_INSTALLED", -9},
         {"VERSION", -10},  {"PERMISSION", -11}, {"CONFLICT", -12}, {"CONNECTION", -13}, {"SERVER", -14},
-        {"ABORTED", -15},
+        {"ABORTED", -15},  {"DUPLICATE", 6},     {"IN_FLIGHT", 7},   {"HOOK", -16},
     };
 
     (void)state;
@@ -52,7 +52,7 @@ static void test_walk(void **state)
 
 static void test_unknown(void **state)
 {
-    static const int values[] = {6, 100, -16, -1000, 0x7fffffff};
+    static const int values[] = {8, 100, -17, -1000, 0x7fffffff};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(values); i++) {
