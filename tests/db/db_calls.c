@@ -406,8 +406,7 @@ static void test_transaction_survives(void **state)
     assert_int_equal(pgq_attach(f->sql, &o, &q), PGQ_OK);
     t_run(f, f->sql, "BEGIN");
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
-        if (calls[i].unknown != PGQ_NOT_FOUND || calls[i].call == listen ||
-            calls[i].call == receive_with)
+        if (calls[i].unknown != PGQ_NOT_FOUND || calls[i].call == listen || calls[i].call == receive_with)
             continue;
         wants(q, i, calls[i].call(q, "unknown"), PGQ_NOT_FOUND, "in a transaction");
         if (calls[i].names_queue)

@@ -177,12 +177,13 @@ static void test_B10_odd_names(void **state)
 static void test_create_twice_at_once(void **state)
 {
     fixture *f = *state;
+    PGconn *first = t_connect(); /* f->sql, in a transaction, would see one state of the activity for ever */
     pgq *other = t_open(f);
     PGconn *conn = pgq_connection(other);
     PGresult *res;
 
-    t_run(f, f->sql, "BEGIN");
-    t_run(f, f->sql, "SELECT mq.create_queue('q')");
+    t_run(f, first, "BEGIN");
+    t_run(f, first, "SELECT mq.create_queue('q')");
     assert_int_equal(
         PQsendQuery(conn, t_ask(f, f->sql,
                                 "SELECT format('SELECT (%%I._create_queue(''q'', NULL, false)).code', '%s')",
@@ -192,12 +193,13 @@ static void test_create_twice_at_once(void **state)
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "
             "'%_create_queue%' "
             "AND application_name = current_setting('application_name')");
-    t_run(f, f->sql, "COMMIT");
+    t_run(f, first, "COMMIT");
     res = PQgetResult(conn);
     assert_string_equal(PQgetvalue(res, 0, 0), "MQ003");
     PQclear(res);
     assert_null(PQgetResult(conn));
     pgq_close(other);
+    PQfinish(first);
 }
 
 int main(void)

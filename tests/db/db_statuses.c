@@ -173,9 +173,12 @@ static void test_every_status_was_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(test_taking),        DB_TEST(test_keys_leases_and_hooks),
-        DB_TEST(test_conflict),      DB_TEST(test_serialization),
-        DB_TEST(test_namespace),     DB_TEST(test_listener),
+        DB_TEST(test_taking),
+        DB_TEST(test_keys_leases_and_hooks),
+        DB_TEST(test_conflict),
+        DB_TEST(test_serialization),
+        DB_TEST(test_namespace),
+        DB_TEST(test_listener),
         cmocka_unit_test(test_every_status_was_seen),
     };
 

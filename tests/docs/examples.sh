@@ -50,4 +50,23 @@ wait "$loop" || status=$?
 check "event_loop's exit status" 0 "$status"
 grep -q ': from elsewhere$' "$work/lines" || fault "event_loop did not print it: $(cat "$work/lines")"
 
+# What is compressed is smaller in the queue, and comes back as it was; what is corrupt is a dead letter that says so.
+if [ -x "$PGQ_EXAMPLES/compress" ]; then
+    status=0
+    said=$("$PGQ_EXAMPLES/compress" 2>&1) || status=$?
+    check "compress's exit status ($said)" 0 "$status"
+    check "what compress printed" "text: 12 bytes, 12 in the queue|JSON: N bytes, M in the queue|a dead letter" \
+        "$(sed -E 's/^JSON: 19[0-9]{3} bytes, 1[0-9]{3} in/JSON: N bytes, M in/; s/^(a dead letter): .*compressed payload is corrupt: .+/\1/' \
+            <<<"$said" | paste -sd '|')"
+    # Prefixes that lie: zlib's 300 bytes, said to be fewer, more, very many, of no kind; cut off; with more behind them; nothing.
+    z=78da4b4c1c05c40200d8a871ad
+    for bytes in "62000000ff$z" "6200000190$z" "6219000000$z" "7a0000012c$z" "620000012c${z%??????}" "620000012c${z}00" ""; do
+        sql "SELECT mq.enqueue('compress-example', '\\x897a6c01$bytes'::bytea)" >/dev/null
+    done
+    said=$("$PGQ_EXAMPLES/compress" 2>&1 | sed -n 's/^a dead letter: .*corrupt: //p' | sort | paste -sd '|')
+    check "what compress said of lies" \
+        "incorrect data check|it is too long|it is too short|it would be over the limit|its end is missing|its prefix is wrong|its prefix is wrong|more bytes follow" \
+        "$said"
+fi
+
 verdict

@@ -64,34 +64,53 @@ static void test_every_call(void **state)
     assert_true(failures > 20);
 }
 
-/* A message whose taker ran out of memory is there for the next one. */
-static void test_nothing_is_lost(void **state)
+/* A message whose taker ran out of memory is there for the next one: at once, or when its lease has run out.
+ */
+static void nothing_is_lost(const fixture *f, pgq_status (*take)(pgq *q, pgq_handler handler, void *arg))
 {
-    fixture *f = *state;
-
     for (long n = 1; n < MOST; n++) {
+        pgq *q = t_open(f);
         witness w = {0};
         pgq_status status;
+        long made;
 
         t_run(f, f->sql, "DELETE FROM mq.message");
         t_send(f->q, "q", "m");
         pgqi_alloc_fail_at(n);
-        status = pgq_dequeue(f->q, "q", t_witness, &w);
-        if (pgqi_alloc_made() < n) {
-            pgqi_alloc_fail_at(0);
+        status = take(q, t_witness, &w);
+        made = pgqi_alloc_made();
+        pgqi_alloc_fail_at(0);
+        pgq_close(q);
+        if (made < n) {
             assert_ok(f->q, status);
             return;
         }
-        pgqi_alloc_fail_at(0);
         if (status == PGQ_OK) {
             assert_int_equal(w.calls, 1);
         } else {
-            assert_status(f->q, status, PGQ_NO_MEMORY);
+            assert_int_equal(status, PGQ_NO_MEMORY);
             assert_int_equal(w.calls, 0);
-            assert_ok(f->q, pgq_dequeue(f->q, "q", t_witness, &w));
+            t_run(f, f->sql, "UPDATE mq.message SET due = clock_timestamp() WHERE state = 2");
+            t_lease(f->q, "q", PGQ_UNSET, NULL);
         }
     }
     fail_msg("it never came to an end");
+}
+
+static pgq_status in_a_scope(pgq *q, pgq_handler handler, void *arg)
+{
+    return pgq_dequeue(q, "q", handler, arg);
+}
+
+static pgq_status under_a_lease(pgq *q, pgq_handler handler, void *arg)
+{
+    return pgq_receive_with(q, "q", handler, arg, NULL);
+}
+
+static void test_nothing_is_lost(void **state)
+{
+    nothing_is_lost(*state, in_a_scope);
+    nothing_is_lost(*state, under_a_lease);
 }
 
 static void test_makers(void **state)
@@ -133,13 +152,13 @@ static void test_makers(void **state)
 }
 
 /* A worker's run: it cannot start, or does its work all the same. */
-static void test_worker(void **state)
+static void run_worker(const fixture *f, int64_t lease_ms)
 {
-    fixture *f = *state;
     pgq_worker_options o = PGQ_WORKER_OPTIONS_INIT;
 
     o.name_space = f->ns;
     o.drain = 1;
+    o.lease_ms = lease_ms;
     for (long n = 1; n < MOST; n++) {
         witness w = {0};
         pgq_worker *worker;
@@ -154,8 +173,9 @@ static void test_worker(void **state)
         status = pgq_worker_run(worker);
         made = pgqi_alloc_made();
         pgqi_alloc_fail_at(0);
+        /* A worker that lacked memory for what it had leased leaves it to the next one. */
         if (status == PGQ_OK)
-            assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
+            assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message WHERE state = 0"), 0);
         else
             assert_int_equal(status, PGQ_NO_MEMORY);
         assert_int_equal(pgq_worker_last_error(worker)->status, status);
@@ -164,6 +184,12 @@ static void test_worker(void **state)
             return;
     }
     fail_msg("it never came to an end");
+}
+
+static void test_worker(void **state)
+{
+    run_worker(*state, 0);
+    run_worker(*state, 60000);
 }
 
 #define FAULT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, t_teardown)

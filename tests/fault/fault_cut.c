@@ -177,6 +177,31 @@ static void test_attached(void **state)
     assert_int_equal(w.errors, 1);
 }
 
+/* A handler under a lease: its outcome is told by another connection. */
+static void test_between_lease_and_settling(void **state)
+{
+    fixture *f = *state;
+    pgq *victim = t_open(f);
+
+    for (int i = 0; i < 3; i++) {
+        int rc = i;
+        witness w = {0};
+
+        t_send(f->q, "q", "m");
+        assert_status(victim,
+                      i < 2 ? pgq_receive_with(victim, "q", cuts, &rc, NULL)
+                            : pgq_receive_with(victim, "q", ends_backend, f, NULL),
+                      i == 1 ? PGQ_FAILED : PGQ_OK);
+        assert_int_equal(PQstatus(pgq_connection(victim)), CONNECTION_OK);
+        if (i == 1) {
+            assert_ok(f->q, pgq_dequeue(f->q, "q", t_witness, &w));
+            assert_true(w.attempts == 2 && w.errors == 1);
+        }
+        assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
+    }
+    pgq_close(victim);
+}
+
 #define FAULT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, t_teardown)
 
 int main(void)
@@ -185,6 +210,7 @@ int main(void)
         FAULT_TEST(test_before_each_call),
         FAULT_TEST(test_in_each_call),
         FAULT_TEST(test_between_claim_and_settling),
+        FAULT_TEST(test_between_lease_and_settling),
         FAULT_TEST(test_attached),
     };
 

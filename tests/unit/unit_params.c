@@ -193,9 +193,8 @@ static void test_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ints),      cmocka_unit_test(test_scalars), cmocka_unit_test(test_given),
-        cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_ints),   cmocka_unit_test(test_scalars),   cmocka_unit_test(test_given),
+        cmocka_unit_test(test_arrays), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_fields),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static void test_values(void **state)
         {"WAIT", 5},       {"INVALID", -1},     {"NOT_FOUND", -2}, {"EXISTS", -3},      {"TOO_LONG", -4},
         {"NO_MEMORY", -5}, {"STATE", -6},       {"FAILED", -7},    {"STALE", -8},       {"NOT_INSTALLED", -9},
         {"VERSION", -10},  {"PERMISSION", -11}, {"CONFLICT", -12}, {"CONNECTION", -13}, {"SERVER", -14},
-        {"ABORTED", -15},  {"DUPLICATE", 6},     {"IN_FLIGHT", 7},   {"HOOK", -16},
+        {"ABORTED", -15},  {"DUPLICATE", 6},    {"IN_FLIGHT", 7},  {"HOOK", -16},
     };
 
     (void)state;
