@@ -1,26 +1,27 @@
 -- Taking messages. See docs/design.md, "The cursor".
 
--- Takes up to max_count messages in order, at most 1,000 with order keys. A message that failed in this transaction is
--- not taken again in it, but by a lease. how: 0 the rows stay locked to the end of the transaction; 1 they are deleted in it; 2 they are
--- leased, for the message's own time, else lease_ms, else the queue's.
+-- Takes up to max_count messages in order, at most 1,000 with order keys.
 --
--- filter: only messages whose headers contain this object. The others stay, so a look that filters tells the
---   cursor nothing.
+-- how: 0 the rows stay locked to the end of the transaction; 1 they are deleted in it; 2 they are
+--   leased, for the message's own time, else lease_ms, else the queue's. A message that failed in
+--   this transaction is not taken again in it, but by a lease.
+-- filter: only messages whose headers contain this object. The others stay, so a look that
+--   filters tells the cursor nothing.
 -- cursor_priority, cursor_position: parallel arrays, sorted by priority; for each priority the
 --   position from which to look. Empty: from the very start, which is a sweep.
--- due_from: first make ready what is due from that time on, at most max_count, or, in a scope of its own
---   (alone, and how is 0), only tell when something falls due; NULL: neither.
+-- due_from: first do what is due from that time on, or, in a scope of its own (alone, and how is
+--   0), only tell when something falls due; NULL: neither.
 -- alone: the transaction holds nothing else, and the caller commits at once when it gets nothing.
 --   A lost message then ends the claim, so that its count is committed before anything else can
 --   go wrong. Otherwise the claim goes on behind it.
---
 -- mark: report tail and producers, for the cursor.
 --
 -- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
--- messages were found elsewhere: whose consumer had died, and counted, or stuck, and freed; exhausted: nothing is left; micros the
--- time it took; tail the last position given out before the look, and producers the transactions that
--- may hold one up to there and be in flight; due_in_ms and due_mark are _promote's, and due_micros the time that took; more, in a transaction
--- of its own: another message stands behind, if nobody has taken it.
+-- messages were found that stand elsewhere now: their consumer had died and was counted, or they
+-- were stuck and are free; exhausted: nothing is left; micros the time it took; tail the last
+-- position given out before the look, and producers the transactions that may hold one up to
+-- there and be in flight; due_in_ms and due_mark are _promote's, due_micros the time that took;
+-- more, in a transaction of its own: another message stands behind, if nobody has taken it.
 CREATE OR REPLACE FUNCTION mq._claim(
     queue text, max_count integer, how smallint, lease_ms bigint, filter text,
     cursor_priority integer[], cursor_position bigint[], due_from timestamptz, alone boolean, mark boolean

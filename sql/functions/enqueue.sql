@@ -166,7 +166,8 @@ BEGIN
         o := mq._no_queue(queue);
     ELSE
         o := mq._message_fault(queue, q.max_size, payload, kind, priority, delay_ms, ttl_ms, headers);
-        IF o.code IS NULL AND num_nonnulls(due, lease_ms, error_limit, requeue_priority, order_key, dedup_key, dedup_window_ms) > 0 THEN
+        IF o.code IS NULL
+           AND num_nonnulls(due, lease_ms, error_limit, requeue_priority, order_key, dedup_key, dedup_window_ms) > 0 THEN
             o := mq._special_fault(due, delay_ms, lease_ms, error_limit, requeue_priority, order_key, dedup_key, dedup_window_ms);
         END IF;
     END IF;

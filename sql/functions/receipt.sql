@@ -24,7 +24,8 @@ CREATE OR REPLACE FUNCTION mq.nack(
 ) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT s.outcome FROM mq._settle_public('nack', ARRAY[message_id], ARRAY[attempt], error, requeue, mq._ms(delay), NULL) s);
+    RETURN (SELECT s.outcome FROM mq._settle_public(
+        'nack', ARRAY[message_id], ARRAY[attempt], error, requeue, mq._ms(delay), NULL) s);
 END $$;
 
 CREATE OR REPLACE FUNCTION mq.nack_many(
@@ -54,7 +55,8 @@ END $$;
 CREATE OR REPLACE FUNCTION mq.extend(message_id bigint, attempt integer, lease double precision DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT s.outcome FROM mq._settle_public('extend', ARRAY[message_id], ARRAY[attempt], NULL, NULL, NULL, mq._ms(lease)) s);
+    RETURN (SELECT s.outcome FROM mq._settle_public(
+        'extend', ARRAY[message_id], ARRAY[attempt], NULL, NULL, NULL, mq._ms(lease)) s);
 END $$;
 
 CREATE OR REPLACE FUNCTION mq.extend_many(

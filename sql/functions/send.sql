@@ -12,8 +12,9 @@ CREATE OR REPLACE FUNCTION mq.enqueue(
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    r record := mq._enqueue(queue, convert_to(payload, 'UTF8'), 1::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text,
-                            create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, NULL, NULL);
+    r record := mq._enqueue(queue, convert_to(payload, 'UTF8'), 1::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                            headers::text, create_queue, due, mq._ms(lease), requeue, error_limit,
+                            requeue_priority, order_key, NULL, NULL);
 BEGIN
     PERFORM mq._raise(r.code, r.detail);
     RETURN r.id;
@@ -28,8 +29,9 @@ CREATE OR REPLACE FUNCTION mq.enqueue(
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    r record := mq._enqueue(queue, convert_to(payload::text, 'UTF8'), 2::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text,
-                            create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, NULL, NULL);
+    r record := mq._enqueue(queue, convert_to(payload::text, 'UTF8'), 2::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                            headers::text, create_queue, due, mq._ms(lease), requeue, error_limit,
+                            requeue_priority, order_key, NULL, NULL);
 BEGIN
     PERFORM mq._raise(r.code, r.detail);
     RETURN r.id;
@@ -44,8 +46,9 @@ CREATE OR REPLACE FUNCTION mq.enqueue(
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    r record := mq._enqueue(queue, payload, 0::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text,
-                            create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, NULL, NULL);
+    r record := mq._enqueue(queue, payload, 0::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                            headers::text, create_queue, due, mq._ms(lease), requeue, error_limit,
+                            requeue_priority, order_key, NULL, NULL);
 BEGIN
     PERFORM mq._raise(r.code, r.detail);
     RETURN r.id;
@@ -68,8 +71,9 @@ BEGIN
     IF dedup_key IS NULL THEN
         PERFORM mq._raise('MQ001', 'the dedup key must not be NULL');
     END IF;
-    r := mq._enqueue(queue, convert_to(payload, 'UTF8'), 1::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text, create_queue,
-                     due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, dedup_key, mq._ms(dedup_window));
+    r := mq._enqueue(queue, convert_to(payload, 'UTF8'), 1::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                     headers::text, create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority,
+                     order_key, dedup_key, mq._ms(dedup_window));
     PERFORM mq._raise(r.code, r.detail);
     id := r.id;
     duplicate := r.duplicate;
@@ -90,8 +94,9 @@ BEGIN
     IF dedup_key IS NULL THEN
         PERFORM mq._raise('MQ001', 'the dedup key must not be NULL');
     END IF;
-    r := mq._enqueue(queue, convert_to(payload::text, 'UTF8'), 2::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text, create_queue,
-                     due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, dedup_key, mq._ms(dedup_window));
+    r := mq._enqueue(queue, convert_to(payload::text, 'UTF8'), 2::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                     headers::text, create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority,
+                     order_key, dedup_key, mq._ms(dedup_window));
     PERFORM mq._raise(r.code, r.detail);
     id := r.id;
     duplicate := r.duplicate;
@@ -112,8 +117,9 @@ BEGIN
     IF dedup_key IS NULL THEN
         PERFORM mq._raise('MQ001', 'the dedup key must not be NULL');
     END IF;
-    r := mq._enqueue(queue, payload, 0::smallint, priority, mq._ms(delay), mq._ms(ttl), headers::text, create_queue,
-                     due, mq._ms(lease), requeue, error_limit, requeue_priority, order_key, dedup_key, mq._ms(dedup_window));
+    r := mq._enqueue(queue, payload, 0::smallint, priority, mq._ms(delay), mq._ms(ttl),
+                     headers::text, create_queue, due, mq._ms(lease), requeue, error_limit, requeue_priority,
+                     order_key, dedup_key, mq._ms(dedup_window));
     PERFORM mq._raise(r.code, r.detail);
     id := r.id;
     duplicate := r.duplicate;

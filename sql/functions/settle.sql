@@ -46,7 +46,8 @@ CREATE OR REPLACE FUNCTION mq._retry_delay_ms(
 ) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT CASE WHEN delay_ms > 0 THEN
-        (LEAST(GREATEST(max_delay_ms, delay_ms), delay_ms * power(factor, LEAST(errors - 1, 100))) * (1 - jitter * random()))::bigint
+        (LEAST(GREATEST(max_delay_ms, delay_ms), delay_ms * power(factor, LEAST(errors - 1, 100)))
+         * (1 - jitter * random()))::bigint
         ELSE 0 END
 $$;
 

@@ -41,7 +41,8 @@ BEGIN
     PERFORM mq._raise(CASE WHEN fault IS NOT NULL THEN 'MQ001' END, fault);
     WHILE again LOOP
         again := false;
-        FOR c IN SELECT * FROM mq._claim(queue, max_count, how, lease_ms, filter::text, NULL, NULL, '-infinity', false, false) LOOP
+        FOR c IN SELECT * FROM mq._claim(queue, max_count, how, lease_ms, filter::text, NULL, NULL, '-infinity',
+                                         false, false) LOOP
             IF c.report THEN
                 PERFORM mq._raise(c.code, c.detail);
                 again := c.lost > 0 AND NOT taken;

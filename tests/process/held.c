@@ -204,7 +204,7 @@ int main(void)
     int64_t seconds;
 
     begin("held");
-    seconds = setting("PGQ_HELD_SECONDS", 20);
+    seconds = setting("PGQ_HELD_SECONDS", 12);
     make_queue(QUEUE, 0);
     query_once("CREATE TABLE NS.plain (n bigint)");
     run("scope", send_and_take, seconds);

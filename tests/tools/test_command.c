@@ -296,6 +296,7 @@ static void server_gone_in_mid_job(void **state)
     WAIT_FOR(file_holds(p->err, " done queue=" QUEUE));
     assert_holds(p->err, "attempt=2");
     /* Said once, or, if the listener was back before the child had ended, once more. */
+    WAIT_FOR(file_holds(p->err, " reconnected"));
     WAIT_FOR(count_in_file(p->err, " reconnected") == count_in_file(p->err, " disconnected"));
     assert_in_range(count_in_file(p->err, " disconnected"), 1, 2);
     send_text(f, "y");
