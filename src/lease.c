@@ -72,7 +72,8 @@ static void read_take(struct turn *t, pgq *q, pgqi_take *take)
     take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &report);
     if (take->status == PGQ_HOOK)
         take->status = PGQ_OK; /* the handler's place is taken by the failure */
-    take->again = report.lost > 0 || report.due;
+    /* What was due is done with, or somebody has it locked: no reason to look again at once. */
+    take->again = report.lost > 0;
     take->more = report.more;
 }
 
@@ -97,7 +98,6 @@ static void turn(pgq *q, pgqi_leased *leased, pgqi_take *take)
     pgqi_take_look(take, &t.look);
     t.look.how = PGQI_LEASE;
     pgqi_claim_init(&t.c, q, &t.look);
-    take->swept = t.c.plan.n == 0;
     if (t.c.params.failed) {
         pgqi_claim_free(&t.c);
         if (leased)

@@ -91,7 +91,6 @@ static void add_take(struct turn *t, pgq *q, pgqi_take *take)
     pgqi_take_look(take, &t->look);
     t->look.how = PGQI_LOCK;
     pgqi_claim_init(&t->c, q, &t->look);
-    take->swept = t->c.plan.n == 0;
     if (t->c.params.failed)
         return;
     pgqi_params_init(&t->queue_params);

@@ -28,7 +28,6 @@ typedef struct pgqi_take {
     int awake;              /* take back the announcement of a sleep, too */
     int again;              /* out: of EMPTY: there is a reason to look again at once */
     int more;               /* out: of OK: another message stands behind */
-    int swept;              /* out: it was a sweep */
     pgq_messages *messages; /* out: one, or NULL; the caller's to free */
 } pgqi_take;
 

@@ -10,7 +10,6 @@ DECLARE
     o mq.outcome;
     p record;
     m record;
-    class integer;
 BEGIN
     IF only_queue IS NOT NULL AND NOT EXISTS (SELECT FROM mq.queue t WHERE t.name = only_queue) THEN
         o := mq._no_queue(only_queue);
@@ -31,7 +30,7 @@ BEGIN
             promoted := promoted + p.promoted;
             returned := returned + p.returned;
             expired := expired + p.expired;
-            EXIT WHEN p.due_mark IS NOT NULL;
+            EXIT WHEN p.due_mark IS NOT NULL OR p.promoted + p.returned + p.expired = 0;
         END LOOP;
         PERFORM mq._unblock(q.id);
         FOR m IN SELECT t.id, t.order_key, t.state, t.xmax AS holder FROM mq.message t

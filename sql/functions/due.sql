@@ -136,7 +136,7 @@ BEGIN
         ids := ARRAY(
             SELECT t.id FROM mq.message t
             WHERE t.queue_id = _promote.queue_id AND t.state <> 0 AND t.due >= due_from AND t.due <= at
-            ORDER BY t.due LIMIT max_count);
+            ORDER BY t.due LIMIT max_count FOR UPDATE SKIP LOCKED);
     END IF;
     FOR i IN 1 .. cardinality(ids) LOOP
         EXIT WHEN promoted + returned + expired >= max_count;
