@@ -37,13 +37,13 @@ BEGIN
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
               reschedule,list,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake}',
             -- It may insert messages, to return those that it takes; but not send.
-            '{_enqueue,_enqueue_many,_store_keyed}',
+            '{_enqueue,_enqueue_plain,_enqueue_many,_store_keyed}',
             'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
             'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
             'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position');
     END IF;
-    FOR total IN SELECT unnest(ARRAY[q.sent, q.received]) FROM mq.queue q LOOP
-        EXECUTE format('GRANT USAGE ON %s TO %I', total, role);
+    FOR total IN SELECT unnest(ARRAY[q.sent, q.received, q.sent_many, q.received_many]) FROM mq.queue q LOOP
+        EXECUTE format('GRANT USAGE, UPDATE ON %s TO %I', total, role);
     END LOOP;
     INSERT INTO mq.granted (role, part) VALUES (role, part) ON CONFLICT ON CONSTRAINT granted_pkey DO NOTHING;
 END $$;
@@ -62,6 +62,6 @@ CREATE OR REPLACE FUNCTION mq._installed() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM mq._put_in_force(NULL);
-    PERFORM mq._make_totals(q.id) FROM mq.queue q WHERE q.sent IS NULL;
+    PERFORM mq._make_totals(q.id) FROM mq.queue q;
     PERFORM mq._grant_part(g.role, g.part) FROM mq.granted g JOIN pg_catalog.pg_roles r ON r.rolname = g.role;
 END $$;

@@ -15,62 +15,61 @@
 --   A lost message then ends the claim, so that its count is committed before anything else can
 --   go wrong. Otherwise the claim goes on behind it.
 -- mark: report tail and producers, for the cursor.
+-- look_behind: report more.
 --
--- One row a message, and last a report: code is NULL, or why there is nothing; lost is how many
--- messages were found that stand elsewhere now: their consumer had died and was counted, or they
--- were stuck and are free; exhausted: nothing is left; micros the time it took; tail the last
--- position given out before the look, and producers the transactions that may hold one up to
--- there and be in flight; due_in_ms and due_mark are _promote's, due_micros the time that took;
--- more, in a transaction of its own: another message stands behind, if nobody has taken it.
+-- One row a message, with its attempts and when it was first received, this time included; and last a report,
+-- without one: code is NULL, or why there is nothing; lost is how many messages were found that stand
+-- elsewhere now: their consumer had died and was counted, or they were stuck and are free; exhausted:
+-- nothing is left; micros the time it took; tail the last position given out before the look, and
+-- producers the transactions that may hold one up to there and be in flight; due_in_ms and due_mark
+-- are _promote's, due_micros the time that took; more: another message stands behind, if nobody has taken it.
 CREATE OR REPLACE FUNCTION mq._claim(
     queue text, max_count integer, how smallint, lease_ms bigint, filter text,
-    cursor_priority integer[], cursor_position bigint[], due_from timestamptz, alone boolean, mark boolean
+    cursor_priority integer[], cursor_position bigint[], due_from timestamptz, alone boolean, mark boolean,
+    look_behind boolean
 ) RETURNS TABLE (
-    report boolean, code text, detail text, lost integer, exhausted boolean, micros integer,
-    tail bigint, producers text,
+    code text, detail text, lost integer, exhausted boolean, micros integer, tail bigint, producers text,
     due_in_ms bigint, due_mark timestamptz, due_micros integer, more boolean,
-    id bigint, pos bigint, priority integer, attempts integer, errors integer, kind smallint,
-    sent timestamptz, due timestamptz, first_received timestamptz, expires timestamptz, headers text, last_error text,
-    payload bytea, order_key text, dedup_key text
+    attempts integer, first_received timestamptz, message mq.message
 )
 LANGUAGE plpgsql ROWS 1
 SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    began timestamptz := clock_timestamp();
+    began CONSTANT timestamptz := clock_timestamp();
     q record;
     o mq.outcome;
     r record;
     p record;
-    ranges integer := COALESCE(array_length(cursor_priority, 1), 0);
+    ranges integer := cardinality(cursor_priority);
     at_priority integer := 0;
     at_position bigint := 0;
     asked integer;
-    seen integer;
-    taken integer := 0;
+    ended boolean := false;
+    n integer;
     ordered integer := 0;
-    all_seen boolean := filter IS NULL;
-    removed bigint[] := '{}';
-    advanced text[] := '{}';
-    leased bigint[] := '{}';
-    died bigint[] := '{}';
-    holder text;
     wanted jsonb;
+    holder text;
+    taken bigint[] := '{}';
+    expired bigint[];
+    died bigint[];
+    advanced text[];
     count bigint;
 BEGIN
+    SELECT t.id, t.lease_ms, t.received, t.received_many, t.paused, t.tableoid::integer AS class,
+           EXISTS (SELECT FROM mq.message w
+                   WHERE w.queue_id = t.id AND w.state = 0 AND w.priority < cursor_priority[1]) AS urgent
+    INTO q FROM mq.queue t WHERE t.name = queue;
     IF filter IS NOT NULL THEN
         wanted := mq._filter(filter);
     END IF;
-    SELECT t.id, t.tableoid::integer AS class, t.lease_ms, t.received, t.paused INTO q FROM mq.queue t WHERE t.name = queue;
-    IF NOT FOUND OR filter IS NOT NULL AND wanted IS NULL THEN
+    IF q.id IS NULL OR filter IS NOT NULL AND wanted IS NULL THEN
         o := CASE WHEN q.id IS NULL THEN mq._no_queue(queue) ELSE mq._outcome('MQ001', 'the filter is not a JSON object') END;
-        report := true;
         code := o.code;
         detail := o.detail;
         RETURN NEXT;
         RETURN;
     ELSIF q.paused THEN
-        report := true;
         lost := 0;
         exhausted := false;
         micros := 0;
@@ -78,149 +77,254 @@ BEGIN
         RETURN;
     END IF;
     -- Before the first row is locked: a sleeper that finds this key free finds the rows free too.
-    PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
-    IF due_from IS NOT NULL AND alone AND how = 0 THEN
-        -- This transaction may stay open for long: what it made ready would be hidden as long.
-        due_in_ms := mq._due_in_ms(q.id, due_from, began + interval '100 ms');
-    ELSIF due_from IS NOT NULL THEN
-        -- The most urgent of what is due is to go first.
-        p := mq._promote(q.id, due_from, CASE WHEN alone THEN GREATEST(max_count, 1000) ELSE max_count END, NOT alone);
-        due_in_ms := p.due_in_ms;
-        due_mark := p.due_mark;
+    IF NOT pg_try_advisory_xact_lock_shared(q.class, q.id * 4 + 2) THEN
+        PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
     END IF;
-    due_micros := extract(epoch FROM clock_timestamp() - began) * 1000000;
-
+    IF due_from IS NOT NULL THEN
+        IF alone AND how = 0 THEN
+            -- This transaction may stay open for long: what it made ready would be hidden as long.
+            due_in_ms := mq._due_in_ms(q.id, due_from, began + interval '100 ms');
+        ELSE
+            -- The most urgent of what is due is to go first.
+            p := mq._promote(q.id, due_from, CASE WHEN alone THEN GREATEST(max_count, 1000) ELSE max_count END, NOT alone);
+            due_in_ms := p.due_in_ms;
+            due_mark := p.due_mark;
+            q.urgent := true;
+        END IF;
+        due_micros := mq._micros_since(began);
+    END IF;
     IF mark AND filter IS NULL THEN
-        -- In this order: who took a position before it was read has had the producers' key since.
-        SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO tail FROM mq.position s;
-        SELECT COALESCE(string_agg(l.virtualtransaction, ' '), '') INTO producers FROM pg_catalog.pg_locks l
-        WHERE l.locktype = 'advisory' AND l.classid = q.class::oid AND l.objid = (q.id * 4 + 1)::oid
-          AND l.objsubid = 2 AND l.granted
-          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+        SELECT k.tail, k.producers INTO tail, producers FROM mq._mark(q.id) k;
     END IF;
 
-    report := false;
-    lease_ms := COALESCE(lease_ms, q.lease_ms);
     -- Range i begins at the cursor of priority i and ends before the next priority that has one;
     -- range 0 holds whatever is more urgent than those.
     <<ranges>>
-    FOR i IN 0 .. ranges LOOP
+    FOR i IN CASE WHEN ranges > 0 AND NOT q.urgent THEN 1 ELSE 0 END .. COALESCE(ranges, 0) LOOP
         IF i > 0 THEN
             at_priority := cursor_priority[i];
             at_position := cursor_position[i];
         END IF;
         LOOP
-            asked := LEAST(max_count - taken, 1000);
-            seen := 0;
-            FOR r IN
-                SELECT m.*, m.xmax AS holder FROM mq.message m
-                WHERE m.queue_id = q.id AND m.state = 0
-                  AND (m.priority, m.position) >= (at_priority, at_position)
-                  AND m.priority < COALESCE(cursor_priority[i + 1], 2147483648)
-                  -- These are tested before the row is locked. Not what this transaction has failed, unless it commits
-                  -- before the work begins:
-                  AND (m.errors = 0 OR how = 2 OR NOT mq._in_progress(m.xmin))
-                  -- The filter first: to ask for the key is to lock it.
-                  AND CASE WHEN wanted IS NULL OR mq._matches(m.headers, wanted)
-                      THEN m.order_key IS NULL OR mq._is_next(m.queue_id, m.order_key, m.id) ELSE false END
-                ORDER BY m.priority, m.position
-                LIMIT asked FOR UPDATE SKIP LOCKED
-            LOOP
-                seen := seen + 1;
-                at_priority := r.priority;
-                at_position := r.position + 1;
-                holder := CASE WHEN r.holder = '0'::xid THEN 'free' ELSE mq._holder(r.holder) END;
-                CONTINUE WHEN holder = 'held';  -- this transaction has it already
-                IF r.expires <= began THEN
-                    removed := removed || r.id;
-                    IF r.order_key IS NOT NULL THEN
-                        advanced := advanced || r.order_key;
+            asked := LEAST(max_count - cardinality(taken), 1000);
+            SELECT count(*) AS seen, array_agg(l.id) AS ids, max(l.priority) AS priority, array_agg(l.position) AS positions,
+                   bool_and(l.holder = '0'::xid AND l.expires IS NULL AND l.order_key IS NULL) AS plain,
+                   array_agg(l.holder) AS holders, array_agg(l.expires <= began) AS expired, array_agg(l.order_key) AS keys
+            INTO r FROM (
+                SELECT t.id, t.priority, t.position, t.xmax AS holder, t.expires, t.order_key FROM mq.message t
+                WHERE t.queue_id = q.id AND t.state = 0
+                  AND (t.priority, t.position) >= (at_priority, at_position)
+                  AND t.priority < COALESCE(cursor_priority[i + 1], 2147483648)
+                  -- Tested before the row is locked.
+                  AND (t.errors = 0 AND t.order_key IS NULL AND wanted IS NULL
+                       OR mq._may_take(how, t.xmin, t.errors, t.headers, wanted, t.queue_id, t.order_key, t.id))
+                ORDER BY t.priority, t.position
+                LIMIT asked FOR UPDATE SKIP LOCKED) l;
+            IF r.plain THEN
+                taken := taken || r.ids;
+            ELSE
+                FOR k IN 1 .. r.seen LOOP
+                    IF r.holders[k] <> '0'::xid THEN
+                        holder := mq._holder(r.holders[k]);
+                        CONTINUE WHEN holder = 'held';  -- this transaction has it already
+                        IF holder = 'gone' AND r.expired[k] IS NOT TRUE THEN
+                            died := died || r.ids[k];
+                            CONTINUE;
+                        END IF;
                     END IF;
-                    CONTINUE;
-                ELSIF holder = 'gone' THEN
-                    died := died || r.id;
-                    CONTINUE;
-                END IF;
-                id := r.id;
-                pos := r.position;
-                priority := r.priority;
-                attempts := r.attempts + 1;
-                errors := r.errors;
-                kind := r.kind;
-                sent := r.sent;
-                first_received := COALESCE(r.first_received, began);
-                expires := r.expires;
-                headers := r.headers::text;
-                last_error := r.last_error;
-                payload := r.payload;
-                order_key := r.order_key;
-                dedup_key := r.dedup_key;
-                due := CASE WHEN how = 2 THEN began + COALESCE(r.lease_ms, _claim.lease_ms) * interval '1 ms' END;
-                RETURN NEXT;
-                taken := taken + 1;
-                IF how = 1 THEN
-                    removed := removed || r.id;
-                ELSIF how = 2 THEN
-                    leased := leased || r.id;
-                END IF;
-                IF r.order_key IS NOT NULL THEN
-                    ordered := ordered + 1;
-                    IF how = 1 THEN
-                        advanced := advanced || r.order_key;
+                    IF r.expired[k] THEN
+                        expired := expired || r.ids[k];
+                    ELSE
+                        taken := taken || r.ids[k];
                     END IF;
-                END IF;
-            END LOOP;
-            IF taken = max_count OR ordered >= 1000 OR alone AND cardinality(died) > 0 THEN
-                all_seen := false;
-                EXIT ranges;
+                    IF r.keys[k] IS NOT NULL THEN
+                        ordered := ordered + 1;
+                        IF how = 1 OR r.expired[k] THEN
+                            advanced := advanced || r.keys[k];
+                        END IF;
+                    END IF;
+                END LOOP;
             END IF;
-            EXIT WHEN seen < asked;
+            ended := cardinality(taken) = max_count OR ordered >= 1000 OR alone AND died IS NOT NULL;
+            EXIT ranges WHEN ended;
+            EXIT WHEN r.seen < asked;
+            at_priority := r.priority;
+            at_position := r.positions[r.seen] + 1;
         END LOOP;
     END LOOP;
+    n := cardinality(taken);
 
-    FOR i IN 1 .. cardinality(removed) LOOP
-        DELETE FROM mq.message m WHERE m.id = removed[i];
-    END LOOP;
-    FOR i IN 1 .. cardinality(leased) LOOP
-        UPDATE mq.message m SET state = 2, attempts = m.attempts + 1, first_received = COALESCE(m.first_received, began),
-               due = began + COALESCE(m.lease_ms, _claim.lease_ms) * interval '1 ms'
-        WHERE m.id = leased[i];
-    END LOOP;
-    FOR i IN 1 .. cardinality(advanced) LOOP
-        PERFORM mq._advance(q.id, advanced[i]);
-    END LOOP;
-    FOR i IN 1 .. cardinality(died) LOOP
-        PERFORM mq._fail(died[i], 'the consumer died or rolled back', NULL, NULL);
-    END LOOP;
-    IF taken = 1 THEN
+    IF n = 1 AND how = 1 THEN
+        DELETE FROM mq.message t WHERE t.id = taken[1] RETURNING t.* INTO message;
+        attempts := message.attempts + 1;
+        first_received := COALESCE(message.first_received, began);
+        RETURN NEXT;
+    ELSIF how = 1 THEN
+        RETURN QUERY WITH gone AS (DELETE FROM mq.message t WHERE t.id = ANY (taken) RETURNING t.priority, t.position, t AS m)
+        SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
+               NULL::timestamptz, NULL::integer, NULL::boolean, 
+               (g.m).attempts + 1, COALESCE((g.m).first_received, began), g.m
+        FROM gone g ORDER BY g.priority, g.position;
+    ELSIF n > 0 AND how = 0 THEN
+        RETURN QUERY SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
+               NULL::timestamptz, NULL::integer, NULL::boolean, 
+               t.attempts + 1, COALESCE(t.first_received, began), t
+        FROM mq.message t WHERE t.id = ANY (taken) ORDER BY t.priority, t.position;
+    ELSIF n > 0 THEN
+        RETURN QUERY WITH leased AS (
+            UPDATE mq.message t SET state = 2, attempts = t.attempts + 1, first_received = COALESCE(t.first_received, began),
+                   due = began + COALESCE(t.lease_ms, _claim.lease_ms, q.lease_ms) * interval '1 ms'
+            WHERE t.id = ANY (taken) RETURNING t.priority, t.position, t AS m)
+        SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
+               NULL::timestamptz, NULL::integer, NULL::boolean, 
+               (l.m).attempts, (l.m).first_received, l.m
+        FROM leased l ORDER BY l.priority, l.position;
+    END IF;
+    IF COALESCE(expired, died) IS NOT NULL OR advanced IS NOT NULL THEN
+        PERFORM mq._settle_found(q.id, expired, advanced, died);
+    END IF;
+    IF n = 1 THEN
         count := nextval(q.received);
-    ELSIF taken > 1 THEN
-        PERFORM mq._add_total(q.received, taken);
+    ELSIF n > 1 THEN
+        PERFORM mq._add_total(q.class, q.id, q.received, q.received_many, n);
     END IF;
 
-    report := true;
-    id := NULL;
-    payload := NULL;
-    lost := cardinality(died);
-    IF how = 1 AND due_from IS NOT NULL THEN
-        lost := lost + p.returned;  -- counted in this transaction, and not taken in it
-    END IF;
-    IF ranges = 0 AND due_from IS NOT NULL AND all_seen AND taken = 0 THEN
-        -- A sweep that finds nothing looks for what is stuck behind its order key, too.
-        IF alone AND how = 0 THEN
-            due_in_ms := CASE WHEN mq._next_stuck(q.id, '') IS NOT NULL THEN 0 ELSE due_in_ms END;
-        ELSE
-            lost := lost + mq._unblock(q.id);
+    lost := COALESCE(cardinality(died), 0);
+    exhausted := NOT ended AND filter IS NULL;
+    IF due_from IS NOT NULL THEN
+        IF how = 1 THEN
+            lost := lost + p.returned;  -- counted in this transaction, and not taken in it
+        END IF;
+        IF COALESCE(ranges, 0) = 0 AND exhausted AND n = 0 THEN
+            -- A sweep that finds nothing looks for what is stuck behind its order key, too.
+            IF NOT (alone AND how = 0) THEN
+                lost := lost + mq._unblock(q.id);
+            ELSIF mq._next_stuck(q.id, '') IS NOT NULL THEN
+                due_in_ms := 0;
+            END IF;
         END IF;
     END IF;
-    exhausted := all_seen;
-    IF alone AND how <> 1 AND taken = max_count THEN
-        SELECT true INTO more FROM mq.message m
-        WHERE m.queue_id = q.id AND m.state = 0 AND (m.priority, m.position) >= (at_priority, at_position)
-        ORDER BY m.priority, m.position LIMIT 1;
+    IF look_behind AND n = max_count THEN
+        more := EXISTS (SELECT FROM mq.message t WHERE t.queue_id = q.id AND t.state = 0
+                        AND (t.priority, t.position) > (r.priority, r.positions[r.seen]));
     END IF;
-    micros := extract(epoch FROM clock_timestamp() - began) * 1000000;
+    micros := mq._micros_since(began);
+    attempts := NULL;
+    first_received := NULL;
+    message := NULL;
     RETURN NEXT;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._micros_since(began timestamptz) RETURNS integer
+LANGUAGE sql VOLATILE AS $$ SELECT (date_part('epoch', clock_timestamp() - began) * 1000000)::integer $$;
+
+-- What a claim found beside what it takes: messages whose time to live is over, order keys whose first message goes,
+-- and messages whose consumer died.
+CREATE OR REPLACE FUNCTION mq._settle_found(queue_id integer, expired bigint[], advanced text[], died bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    FOR i IN 1 .. COALESCE(cardinality(expired), 0) LOOP
+        DELETE FROM mq.message m WHERE m.id = expired[i];
+    END LOOP;
+    FOR i IN 1 .. COALESCE(cardinality(advanced), 0) LOOP
+        PERFORM mq._advance(queue_id, advanced[i]);
+    END LOOP;
+    FOR i IN 1 .. COALESCE(cardinality(died), 0) LOOP
+        PERFORM mq._fail(died[i], 'the consumer died or rolled back', NULL, NULL);
+    END LOOP;
+END $$;
+
+-- What most claims are: one message, from the only cursor there is. No row: nothing is there that is so simple to take, and
+-- nothing was done; _claim says more. alone is taken for granted with how 0. What has expired and what was lost by its
+-- consumer is passed over: a sweep sees to it. attempts and first_received are this time's.
+CREATE OR REPLACE FUNCTION mq._claim_one(
+    queue text, how smallint, lease_ms bigint, at_priority integer, at_position bigint
+) RETURNS SETOF mq.message
+LANGUAGE plpgsql ROWS 1
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    began CONSTANT timestamptz := clock_timestamp();
+    q record;
+    m mq.message;
+    count bigint;
+BEGIN
+    -- The consumers' key: see _claim. Not as conditions, which would make a join of the second one.
+    SELECT t.id, t.lease_ms, t.received, t.paused,
+           EXISTS (SELECT FROM mq.message w
+                   WHERE w.queue_id = t.id AND w.state = 0 AND w.priority < at_priority) AS urgent,
+           pg_try_advisory_xact_lock_shared(t.tableoid::integer, t.id * 4 + 2) AS seen
+    INTO q FROM mq.queue t WHERE t.name = queue;
+    IF NOT FOUND OR q.paused OR q.urgent OR NOT q.seen THEN
+        RETURN;
+    ELSIF how = 0 THEN
+        SELECT t.* INTO m FROM mq.message t
+        WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
+          AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
+          AND (t.errors = 0 AND t.order_key IS NULL
+               OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
+        ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED;
+    ELSIF how = 1 THEN
+        DELETE FROM mq.message d WHERE d.id = ANY (ARRAY(
+            SELECT t.id FROM mq.message t
+            WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
+              AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
+              AND (t.errors = 0 AND t.order_key IS NULL
+                   OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED))
+        RETURNING d.* INTO m;
+    ELSE
+        UPDATE mq.message d SET state = 2, attempts = d.attempts + 1, first_received = COALESCE(d.first_received, began),
+               due = began + COALESCE(d.lease_ms, _claim_one.lease_ms, q.lease_ms) * interval '1 ms'
+        WHERE d.id = ANY (ARRAY(
+            SELECT t.id FROM mq.message t
+            WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
+              AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
+              AND (t.errors = 0 AND t.order_key IS NULL
+                   OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED))
+        RETURNING d.* INTO m;
+    END IF;
+    IF m.id IS NULL THEN
+        RETURN;
+    ELSIF how <> 2 THEN
+        m.attempts := m.attempts + 1;
+        m.first_received := COALESCE(m.first_received, began);
+    END IF;
+    IF how = 1 AND m.order_key IS NOT NULL THEN
+        PERFORM mq._advance(q.id, m.order_key);
+    END IF;
+    count := nextval(q.received);
+    RETURN NEXT m;
+END $$;
+
+-- The last position given out, and which producers are in flight.
+CREATE OR REPLACE FUNCTION mq._mark(queue_id integer, OUT tail bigint, OUT producers text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- In this order: who took a position before it was read has had the producers' key since.
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO tail FROM mq.position s;
+    SELECT COALESCE(string_agg(l.virtualtransaction, ' '), '') INTO producers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'advisory' AND l.classid = 'mq.queue'::regclass::oid AND l.objid = (queue_id * 4 + 1)::oid
+      AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+END $$;
+
+-- Whether a ready message that is not the plainest may be taken: not what this transaction has failed, unless it commits
+-- before the work begins; and the filter before the order key: to ask for the key is to lock it.
+CREATE OR REPLACE FUNCTION mq._may_take(
+    how smallint, sender xid, errors integer, headers json, wanted jsonb, queue_id integer, order_key text, message_id bigint
+) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF errors > 0 AND how <> 2 AND mq._in_progress(sender) THEN
+        RETURN false;
+    ELSIF wanted IS NOT NULL AND NOT mq._matches(headers, wanted) THEN
+        RETURN false;
+    END IF;
+    RETURN order_key IS NULL OR mq._is_next(queue_id, order_key, message_id);
 END $$;
 
 -- Whether a ready message of an order key may be taken: it is the first of its key, and none of the key is in

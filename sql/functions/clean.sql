@@ -6,6 +6,7 @@ LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
+    at timestamptz;  -- as an expression it would be tested on every row: it is volatile
     q record;
     o mq.outcome;
     p record;
@@ -22,6 +23,7 @@ BEGIN
              WHERE only_queue IS NULL OR t.name = only_queue ORDER BY t.id LOOP
         PERFORM pg_advisory_xact_lock_shared(q.class, q.id * 4 + 2);
         queue := q.name;
+        at := clock_timestamp();
         promoted := 0;
         returned := 0;
         expired := 0;
@@ -34,7 +36,7 @@ BEGIN
         END LOOP;
         PERFORM mq._unblock(q.id);
         FOR m IN SELECT t.id, t.order_key, t.state, t.xmax AS holder FROM mq.message t
-                 WHERE t.queue_id = q.id AND t.expires <= clock_timestamp() AND t.expires IS NOT NULL AND t.state + 0 <> 2
+                 WHERE t.queue_id = q.id AND t.expires <= at AND t.expires IS NOT NULL AND t.state + 0 <> 2
                    AND NOT (t.state + 0 = 0 AND mq._holder(t.xmax) = 'held')
                  ORDER BY t.expires FOR NO KEY UPDATE SKIP LOCKED LOOP
             CONTINUE WHEN m.state = 0 AND mq._holder(m.holder) = 'held';
@@ -42,7 +44,7 @@ BEGIN
             PERFORM mq._advance(q.id, m.order_key);
             expired := expired + 1;
         END LOOP;
-        DELETE FROM mq.dedup_window d WHERE d.queue_id = q.id AND d.until < clock_timestamp();
+        DELETE FROM mq.dedup_window d WHERE d.queue_id = q.id AND d.until < at;
         GET DIAGNOSTICS windows = ROW_COUNT;
         IF promoted + returned > 0 THEN
             PERFORM mq._ring(q.class, q.id);

@@ -164,9 +164,9 @@ BEGIN
     END IF;
 END $$;
 
--- The same for the library, which runs it on its own, outside a scope; and what is stuck.
+-- The same for the library, which runs it on its own, outside a scope; with unblock, what is stuck too.
 CREATE OR REPLACE FUNCTION mq._promote_queue(
-    queue text, due_from timestamptz, OUT due_in_ms bigint, OUT due_mark timestamptz
+    queue text, due_from timestamptz, unblock boolean, OUT due_in_ms bigint, OUT due_mark timestamptz
 )
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -178,6 +178,8 @@ BEGIN
         r := mq._promote(qid, due_from, 1000, false);
         due_in_ms := r.due_in_ms;
         due_mark := r.due_mark;
-        PERFORM mq._unblock(qid);
+        IF unblock THEN
+            PERFORM mq._unblock(qid);
+        END IF;
     END IF;
 END $$;

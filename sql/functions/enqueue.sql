@@ -6,14 +6,14 @@
 CREATE OR REPLACE FUNCTION mq._open_for_send(
     name text, create_queue boolean,
     OUT id integer, OUT max_size integer, OUT priority integer, OUT delay_ms bigint, OUT ttl_ms bigint,
-    OUT total regclass, OUT class integer
+    OUT total regclass, OUT total_many regclass, OUT class integer
 )
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     LOOP
-        SELECT q.id, q.max_size, q.priority, q.delay_ms, NULLIF(q.ttl_ms, -1), q.sent, q.tableoid::integer
-        INTO id, max_size, priority, delay_ms, ttl_ms, total, class
+        SELECT q.id, q.max_size, q.priority, q.delay_ms, NULLIF(q.ttl_ms, -1), q.sent, q.sent_many, q.tableoid::integer
+        INTO id, max_size, priority, delay_ms, ttl_ms, total, total_many, class
         FROM mq.queue q WHERE q.name = _open_for_send.name;
         IF FOUND THEN
             IF pg_try_advisory_xact_lock_shared(class, id * 4 + 1) THEN
@@ -89,7 +89,7 @@ DECLARE
     m record;
 BEGIN
     SELECT t.id, t.queue_id, t.order_key INTO m FROM mq.message t
-    WHERE t.id = message_id AND (own AND mq._in_progress(t.xmin) OR t.state + 0 <> 2 AND t.expires <= clock_timestamp())
+    WHERE t.id = message_id AND (own AND mq._in_progress(t.xmin) OR t.state + 0 <> 2 AND COALESCE(t.expires <= clock_timestamp(), false))
     FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN false;
@@ -133,14 +133,38 @@ LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
+    -- As an expression it would be tested on every window: it is volatile.
+    at CONSTANT timestamptz := clock_timestamp();
     over record;
 BEGIN
     INSERT INTO mq.dedup_window AS d (queue_id, key, message_id, until) VALUES (queue_id, key, message_id, until)
     ON CONFLICT ON CONSTRAINT dedup_window_pkey DO UPDATE SET message_id = EXCLUDED.message_id, until = EXCLUDED.until;
-    FOR over IN SELECT d.queue_id, d.key FROM mq.dedup_window d WHERE d.until < clock_timestamp()
+    FOR over IN SELECT d.queue_id, d.key FROM mq.dedup_window d WHERE d.until < at
                 ORDER BY d.until LIMIT 2 FOR UPDATE SKIP LOCKED LOOP
         DELETE FROM mq.dedup_window d WHERE d.queue_id = over.queue_id AND d.key = over.key;
     END LOOP;
+END $$;
+
+-- A message that says nothing of itself, to a queue that wants nothing of it, in one statement. NULL: it is not that
+-- simple, and nothing was done. What is asked of the queue is as in _open_for_send and _message_fault.
+CREATE OR REPLACE FUNCTION mq._enqueue_plain(queue text, payload bytea, kind smallint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    new_id bigint;
+BEGIN
+    INSERT INTO mq.message AS m (id, position, sent, queue_id, priority, state, kind, payload)
+    SELECT s.id, s.id, clock_timestamp(), s.queue_id, s.priority, 0, _enqueue_plain.kind, _enqueue_plain.payload
+    FROM (SELECT nextval('mq.position') AS id, q.id AS queue_id, q.priority
+          FROM mq.queue q
+          WHERE q.name = queue AND current_setting('transaction_isolation') LIKE 'read %'
+            -- In this order, which the planner keeps in a CASE only.
+            AND CASE WHEN octet_length(_enqueue_plain.payload) <= COALESCE(NULLIF(q.max_size, -1), 2147483647)
+                          AND q.delay_ms = 0 AND q.ttl_ms = -1
+                          AND pg_try_advisory_xact_lock_shared(q.tableoid::integer, q.id * 4 + 1)
+                     THEN nextval(q.sent) > 0 AND mq._ring(q.tableoid::integer, q.id)
+                     ELSE false END) s
+    RETURNING m.id INTO new_id;
+    RETURN new_id;
 END $$;
 
 -- kind: 0 binary, 1 text, 2 JSON. Text is taken to be UTF-8: the callers see to it.
@@ -161,6 +185,14 @@ DECLARE
     expires timestamptz;
     count bigint;
 BEGIN
+    IF kind < 2 AND num_nonnulls(priority, delay_ms, ttl_ms, headers, due, lease_ms, requeue, error_limit,
+                                 requeue_priority, order_key, dedup_key, dedup_window_ms) = 0 THEN
+        id := mq._enqueue_plain(queue, payload, kind);
+        IF id IS NOT NULL THEN
+            duplicate := false;
+            RETURN;
+        END IF;
+    END IF;
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
         o := mq._no_queue(queue);
@@ -218,6 +250,7 @@ DECLARE
     special boolean := num_nonnulls(dues, leases_ms, requeues, error_limits, requeue_priorities, order_keys, dedup_keys,
                                     dedup_windows_ms) > 0;
     keyed boolean := num_nonnulls(order_keys, dedup_keys) > 0;
+    odd boolean;
     now timestamptz;
     u record;
     s record;
@@ -226,12 +259,17 @@ BEGIN
     IF q.id IS NULL THEN
         o := mq._no_queue(queue);
     ELSE
+        -- Most batches are plain, and of a size: one look tells. Else each message is asked what is wrong with it.
+        odd := special OR num_nonnulls(priorities, delays_ms, ttls_ms, headers) > 0
+            OR (SELECT bool_or(m.payload IS NULL OR m.kind = 2) OR max(octet_length(m.payload)) > q.max_size AND q.max_size >= 0
+                FROM unnest(payloads, kinds) AS m (payload, kind));
         -- Not by subscript: to find an element of an array costs as much as there are before it.
         FOR u IN
             SELECT * FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, error_limits,
                                  requeue_priorities, order_keys, dedup_keys, dedup_windows_ms) WITH ORDINALITY
                 AS m (payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, error_limit,
                       requeue_priority, order_key, dedup_key, dedup_window_ms, i)
+            WHERE odd
         LOOP
             o := mq._message_fault(queue, q.max_size, u.payload, u.kind, u.priority, u.delay_ms, u.ttl_ms, u.headers);
             IF special AND o.code IS NULL THEN
@@ -274,32 +312,27 @@ BEGIN
         END LOOP;
         many := (SELECT count(*) FROM unnest(duplicates) d WHERE NOT d);
     ELSE
-        WITH fresh AS (
-            SELECT nextval('mq.position') AS id, m.*, mq._due_of(m.due, m.delay_ms, q.delay_ms, now) AS due_at
-            FROM unnest(payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, requeues, error_limits,
-                        requeue_priorities) WITH ORDINALITY
-                AS m (payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, requeue, error_limit,
-                      requeue_priority, i)
-        ), stored AS (
-            INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload,
-                                    lease_ms, requeue, error_limit, requeue_priority)
-            SELECT f.id, f.id, now, q.id, COALESCE(f.priority, q.priority),
-                   CASE WHEN f.due_at IS NULL THEN 0 ELSE 1 END, COALESCE(f.kind, 0), f.due_at,
-                   now + CASE WHEN f.ttl_ms IS NULL THEN q.ttl_ms WHEN f.ttl_ms > 0 THEN f.ttl_ms END * interval '1 ms',
-                   f.headers::json, f.payload, f.lease_ms, f.requeue, f.error_limit, f.requeue_priority
-            FROM fresh f
-        )
-        SELECT array_agg(f.id ORDER BY f.i) INTO ids FROM fresh f;
+        ids := ARRAY(SELECT nextval('mq.position') FROM generate_series(1, many));
+        INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, expires, headers, payload,
+                                lease_ms, requeue, error_limit, requeue_priority)
+        SELECT m.id, m.id, now, q.id, COALESCE(m.priority, q.priority),
+               CASE WHEN mq._due_of(m.due, m.delay_ms, q.delay_ms, now) IS NULL THEN 0 ELSE 1 END, COALESCE(m.kind, 0),
+               mq._due_of(m.due, m.delay_ms, q.delay_ms, now),
+               now + CASE WHEN m.ttl_ms IS NULL THEN q.ttl_ms WHEN m.ttl_ms > 0 THEN m.ttl_ms END * interval '1 ms',
+               m.headers::json, m.payload, m.lease_ms, m.requeue, m.error_limit, m.requeue_priority
+        FROM unnest(ids, payloads, kinds, priorities, delays_ms, ttls_ms, headers, dues, leases_ms, requeues, error_limits,
+                    requeue_priorities)
+            AS m (id, payload, kind, priority, delay_ms, ttl_ms, headers, due, lease_ms, requeue, error_limit, requeue_priority);
     END IF;
     IF many > 0 THEN
-        PERFORM mq._add_total(q.total, many);
+        PERFORM mq._add_total(q.class, q.id, q.total, q.total_many, many);
         PERFORM mq._ring(q.class, q.id);
     END IF;
 END $$;
 
--- When a message becomes ready; NULL: at once.
+-- When a message becomes ready; NULL: at once. Not IMMUTABLE, which it is not, and which would keep it from being inlined.
 CREATE OR REPLACE FUNCTION mq._due_of(due timestamptz, delay_ms bigint, default_ms bigint, now timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN due > now THEN due
                 WHEN due IS NULL AND COALESCE(delay_ms, default_ms) > 0
                 THEN now + COALESCE(delay_ms, default_ms) * interval '1 ms' END

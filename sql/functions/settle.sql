@@ -199,12 +199,14 @@ BEGIN
     END LOOP;
 END $$;
 
--- Leased messages go in one statement; those of a scope, and the lost ones, one by one.
+-- Messages leased, or locked by this very transaction, go in one statement; those that a subtransaction has locked, and
+-- the lost ones, one by one.
 CREATE OR REPLACE FUNCTION mq._ack_many(ids bigint[], attempts integer[])
 RETURNS TABLE (code text, detail text, n integer, id bigint, outcome text)
 LANGUAGE plpgsql ROWS 10
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
+    mine CONSTANT xid := pg_current_xact_id_if_assigned()::xid;
     m record;
     u record;
     gone bigint[] := '{}';
@@ -213,10 +215,10 @@ BEGIN
     FOR m IN
         -- Not a join, whose sides change places with the statistics: IS TRUE keeps the subselect a hashed one.
         DELETE FROM mq.message t
-        WHERE t.id = ANY (ids) AND t.state + 0 = 2
-          AND ((t.id, t.attempts) IN (SELECT w.id, w.attempt
-                                      FROM unnest(_ack_many.ids, _ack_many.attempts) AS w (id, attempt))) IS TRUE
-        RETURNING t.id, t.attempts, t.queue_id, t.order_key
+        WHERE t.id = ANY (ids) AND (t.state + 0 = 2 OR t.state + 0 = 0 AND t.xmax = mine)
+          AND ((t.id, t.attempts + CASE t.state WHEN 2 THEN 0 ELSE 1 END) IN
+               (SELECT w.id, w.attempt FROM unnest(_ack_many.ids, _ack_many.attempts) AS w (id, attempt))) IS TRUE
+        RETURNING t.id, t.attempts + CASE t.state WHEN 2 THEN 0 ELSE 1 END AS attempts, t.queue_id, t.order_key
     LOOP
         gone := gone || m.id;
         gone_attempts := gone_attempts || m.attempts;

@@ -1,30 +1,27 @@
--- What an operator asks of a queue. Two sequences a queue count what was sent and handed out: they are no rows,
--- nobody waits for them, and a rollback does not take a count back.
+-- What an operator asks of a queue. Sequences count what was sent and handed out: they are no rows, nobody waits for
+-- them, and a rollback does not take a count back. Two a queue count one by one; two more, sent_many and received_many,
+-- are set forward by a batch.
 
--- Makes the totals of a queue that has none. Each role that may use mq.position may use them.
+-- Makes the totals that a queue lacks. Each role that may use mq.position may use them.
 CREATE OR REPLACE FUNCTION mq._make_totals(queue_id integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ns text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid = 'mq.queue'::regclass);
-    made regclass[] := '{}';
     total text;
     grantee oid;
 BEGIN
-    PERFORM FROM mq.queue q WHERE q.id = queue_id AND q.sent IS NULL;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    FOREACH total IN ARRAY '{sent,received}'::text[] LOOP
-        total := format('%s.%s_%s', ns, total, queue_id);
-        EXECUTE format('CREATE SEQUENCE %s', total);
+    FOR total IN SELECT w.name FROM mq.queue q CROSS JOIN LATERAL (VALUES
+                     ('sent', q.sent), ('received', q.received), ('sent_many', q.sent_many),
+                     ('received_many', q.received_many)) AS w (name, made)
+                 WHERE q.id = queue_id AND w.made IS NULL LOOP
+        EXECUTE format('CREATE SEQUENCE %s.%s_%s', ns, total, queue_id);
         FOR grantee IN SELECT DISTINCT a.grantee FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
                        WHERE c.oid = 'mq.position'::regclass AND a.grantee <> c.relowner LOOP
-            EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', total,
+            EXECUTE format('GRANT USAGE, UPDATE ON SEQUENCE %s.%s_%s TO %s', ns, total, queue_id,
                            CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
         END LOOP;
-        made := made || total::regclass;
+        EXECUTE format('UPDATE %s.queue SET %I = %L WHERE id = %s', ns, total, format('%s.%s_%s', ns, total, queue_id), queue_id);
     END LOOP;
-    UPDATE mq.queue q SET sent = made[1], received = made[2] WHERE q.id = queue_id;
 END $$;
 
 -- Drops the totals of queues that are gone.
@@ -36,17 +33,23 @@ BEGIN
     FOR total IN
         SELECT c.oid FROM pg_catalog.pg_class c
         WHERE c.relnamespace = (SELECT t.relnamespace FROM pg_catalog.pg_class t WHERE t.oid = 'mq.queue'::regclass)
-          AND c.relkind = 'S' AND c.relname ~ '^(sent|received)_[0-9]+$'
-          AND NOT EXISTS (SELECT FROM mq.queue q WHERE c.oid IN (q.sent, q.received))
+          AND c.relkind = 'S' AND c.relname ~ '^(sent|received)(_many)?_[0-9]+$'
+          AND NOT EXISTS (SELECT FROM mq.queue q WHERE c.oid IN (q.sent, q.received, q.sent_many, q.received_many))
     LOOP
         EXECUTE format('DROP SEQUENCE %s', total);
     END LOOP;
 END $$;
 
-CREATE OR REPLACE FUNCTION mq._add_total(total regclass, n bigint) RETURNS void
+-- A batch reads and sets the one that is for batches, behind an advisory key (role 3, see doorbell.sql) that it tries and
+-- gives back in one expression; one that is refused, and a small one, counts one by one.
+CREATE OR REPLACE FUNCTION mq._add_total(class integer, queue_id integer, total regclass, many regclass, n integer) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM nextval(total) FROM generate_series(1, n);
+    IF n < 10 OR NOT (pg_try_advisory_lock(class, queue_id * 4 + 3)
+                      AND setval(many, COALESCE(pg_sequence_last_value(many), 0) + n) > 0
+                      AND pg_advisory_unlock(class, queue_id * 4 + 3)) THEN
+        PERFORM nextval(total) FROM generate_series(1, n);
+    END IF;
 END $$;
 
 -- Estimates read a bounded number of entries of an index, whatever it holds. An index of two columns is cut into 32
@@ -151,15 +154,15 @@ BEGIN
     total := 0;
     delayed := 0;
     SELECT m.id INTO low FROM mq.message m
-    WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due = at ORDER BY m.due, m.id LIMIT 1;
+    WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due >= at AND m.due <= at ORDER BY m.due, m.id LIMIT 1;
     SELECT m.id INTO high FROM mq.message m
-    WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due = at ORDER BY m.due DESC, m.id DESC LIMIT 1;
+    WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due >= at AND m.due <= at ORDER BY m.due DESC, m.id DESC LIMIT 1;
     FOR i IN 0 .. 7 LOOP
         a := low + (high - low + 1) * i / 8;
         b := low + (high - low + 1) * (i + 1) / 8;
         SELECT count(*) AS n, count(*) FILTER (WHERE s.state = 1) AS delayed, max(s.id) AS last INTO r FROM (
             SELECT m.id, m.state FROM mq.message m
-            WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due = at AND m.id >= a AND m.id < b
+            WHERE m.queue_id = _estimate_moment.queue_id AND m.state <> 0 AND m.due >= at AND m.due <= at AND m.id >= a AND m.id < b
             ORDER BY m.due, m.id LIMIT 100) s;
         CONTINUE WHEN r.n = 0;
         n := mq._extrapolate(r.n, 100, b - a, r.last - a + 1);
@@ -240,14 +243,20 @@ DECLARE
     r record;
     total double precision := 0;
 BEGIN
-    SELECT min(d.id), max(d.id) INTO low, high FROM mq.dead_letter d WHERE d.queue_id = _estimate_dead.queue_id;
+    -- Not by an equality: with a queue that is a constant, the primary key serves the order, too.
+    SELECT d.id INTO low FROM mq.dead_letter d
+    WHERE d.queue_id >= _estimate_dead.queue_id AND d.queue_id <= _estimate_dead.queue_id
+    ORDER BY d.queue_id, d.id LIMIT 1;
+    SELECT d.id INTO high FROM mq.dead_letter d
+    WHERE d.queue_id >= _estimate_dead.queue_id AND d.queue_id <= _estimate_dead.queue_id
+    ORDER BY d.queue_id DESC, d.id DESC LIMIT 1;
     FOR i IN 0 .. 31 LOOP
         EXIT WHEN low IS NULL;
         a := low + (high - low + 1) * i / 32;
         b := low + (high - low + 1) * (i + 1) / 32;
         SELECT count(*) AS n, max(s.id) AS last INTO r FROM (
             SELECT d.id FROM mq.dead_letter d
-            WHERE d.queue_id = _estimate_dead.queue_id AND d.id >= a AND d.id < b
+            WHERE d.queue_id >= _estimate_dead.queue_id AND d.queue_id <= _estimate_dead.queue_id AND d.id >= a AND d.id < b
             ORDER BY d.queue_id, d.id LIMIT 100) s;
         total := total + mq._extrapolate(r.n, 100, b - a, r.last - a + 1);
     END LOOP;
@@ -334,7 +343,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        SELECT NULL, NULL, q.name, q.paused, mq._total(q.sent), mq._total(q.received), m.ready, m.delayed,
+        SELECT NULL, NULL, q.name, q.paused, mq._total(q.sent) + mq._total(q.sent_many),
+               mq._total(q.received) + mq._total(q.received_many), m.ready, m.delayed,
                m.blocked, m.in_flight, m.dead, m.exact,
                CASE WHEN m.oldest IS NOT NULL
                THEN GREATEST(0, extract(epoch FROM clock_timestamp() - m.oldest) * 1000)::bigint END

@@ -35,6 +35,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     fault text := mq._take_fault(max_count, lease_ms, filter);
     c record;
+    m mq.message;
     taken boolean := false;
     again boolean := true;
 BEGIN
@@ -42,15 +43,16 @@ BEGIN
     WHILE again LOOP
         again := false;
         FOR c IN SELECT * FROM mq._claim(queue, max_count, how, lease_ms, filter::text, NULL, NULL, '-infinity',
-                                         false, false) LOOP
-            IF c.report THEN
+                                         false, false, false) LOOP
+            IF c.message IS NULL THEN
                 PERFORM mq._raise(c.code, c.detail);
                 again := c.lost > 0 AND NOT taken;
             ELSE
                 taken := true;
-                RETURN NEXT (c.id, queue, 'in_flight', c.priority, c.attempts, c.errors, mq._kind(c.kind), c.payload,
-                             mq._body(c.kind, c.payload), c.headers::json, c.sent, c.due, c.first_received,
-                             c.expires, c.last_error, NULL, NULL, c.order_key, c.dedup_key)::mq.item;
+                m := c.message;
+                RETURN NEXT (m.id, queue, 'in_flight', m.priority, c.attempts, m.errors, mq._kind(m.kind), m.payload,
+                             mq._body(m.kind, m.payload), m.headers, m.sent, m.due, c.first_received,
+                             m.expires, m.last_error, NULL, NULL, m.order_key, m.dedup_key)::mq.item;
             END IF;
         END LOOP;
     END LOOP;
@@ -124,7 +126,7 @@ BEGIN
                    first_received = COALESCE(t.first_received, clock_timestamp()),
                    due = clock_timestamp() + COALESCE(t.lease_ms, _receive_id.lease_ms, q.lease_ms) * interval '1 ms'
             WHERE t.id = message_id RETURNING t.* INTO m;
-            PERFORM mq._add_total(q.received, 1);
+            PERFORM nextval(q.received);
             outcome := 'received';
             queue := q.name;
             id := m.id;

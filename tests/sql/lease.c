@@ -57,7 +57,7 @@ static void expiry(void)
         "SELECT count(*) FROM mq.dequeue('q', 9)",
         "SELECT 0 FROM mq.clean('q')",
         "SELECT 0 FROM mq.clean()",
-        "SELECT 0 FROM mq._promote_queue('q', '-infinity')",
+        "SELECT 0 FROM mq._promote_queue('q', '-infinity', true)",
     };
     for (unsigned i = 0; i < sizeof looks / sizeof *looks; i++) {
         run(a, "SELECT mq.reset(), mq.create_queue('q', retry_delay => 600)");
@@ -304,7 +304,7 @@ static void settled_beside_expiry(void)
     run(a, "SELECT mq.create_queue('q')");
     long long id = number(a, "SELECT mq.enqueue('q', 'm')");
     run(a, "SELECT mq.receive('q', 1, 0)");
-    run(b, "BEGIN; SELECT mq._promote_queue('q', '-infinity')");
+    run(b, "BEGIN; SELECT mq._promote_queue('q', '-infinity', true)");
     start(a, "SELECT mq.ack(%lld, 1)", id);
     check(blocked(a));
     run(b, "COMMIT");

@@ -1,0 +1,16 @@
+-- What is not done for every message, as steps.sql. All but the first two look at a small queue.
+\warn @@ stats
+SELECT mq.stats('q');
+\warn @@ clean_large
+SELECT mq.clean('m');
+\warn @@ browse
+SELECT mq.enqueue('s', 'x'), mq.enqueue('s', 'x', delay => 600);
+SELECT mq.list('s', state) FROM unnest('{ready,delayed,blocked,in_flight,dead}'::text[]) state;
+SELECT mq.peek('s');
+\warn @@ count
+SELECT mq.count('s');
+\warn @@ stats_small
+SELECT mq.stats('s');
+\warn @@ delete_queue
+SELECT mq.create_queue('p'), mq.enqueue('p', 'x');
+SELECT mq.delete_queue('p');

@@ -1,0 +1,104 @@
+# The states of the table that tests/sql/plans.sh looks at: each a function that fills it. To be sourced.
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # for plans.sh
+states='empty vacuumed grown ready never_analyzed stale locked dead delayed leased expired blocked keyed crowd one_key mortal letters'
+# Filled once for all modes. In the others the first look at the table belongs to the state.
+shared=' ready locked dead delayed leased expired blocked keyed crowd one_key mortal letters '
+holder=
+
+release() {
+    if [ -n "$holder" ]; then
+        exec 7>&-
+        wait "$holder" || true
+        holder=
+    fi
+}
+
+fill() {  # STATE DUE [KEYS [QUEUE [COUNT]]]: that many rows, without going through the functions; p: the position
+    sql "INSERT INTO mq.message (id, position, sent, queue_id, priority, state, kind, due, payload, order_key, dedup_key)
+         SELECT p, p, now(), q.id, 999, $1, 1, $2, 'x', ${3:-NULL, NULL}
+         FROM mq.queue q, (SELECT nextval('mq.position') AS p FROM generate_series(1, ${5:-$rows})) s
+         WHERE q.name = '${4:-q}'"
+}
+
+hold() {  # SQL: a transaction with an xid, which keeps vacuum from removing what is deleted from now on
+    mkfifo "$scratch/hold"
+    run_psql -f "$scratch/hold" >/dev/null &
+    holder=$!
+    exec 7>"$scratch/hold"
+    rm "$scratch/hold"
+    in_namespace "BEGIN; $1; SELECT pg_current_xact_id(); SET application_name = 'held_$namespace';" >&7
+    echo >&7
+    until [ "$(run_psql -c "SELECT count(*) FROM pg_stat_activity
+                            WHERE application_name = 'held_$namespace' AND state = 'idle in transaction'")" -gt 0 ]; do
+        kill -0 "$holder" || return 1
+    done
+}
+
+state_empty() { :; }
+state_vacuumed() { sql "VACUUM ANALYZE mq.message"; }
+state_grown() { sql "VACUUM ANALYZE mq.message"; }  # filled while the sessions run: see script
+state_never_analyzed() { fill 0 NULL; }
+state_ready() { fill 0 NULL; sql "VACUUM ANALYZE mq.message"; }
+state_stale() { sql "VACUUM ANALYZE mq.message"; fill 0 NULL; }
+state_delayed() { fill 1 "now() + interval '1 day' + p * interval '1 s'"; sql "VACUUM ANALYZE mq.message"; }
+state_leased() {  # thousands fall due at one moment
+    fill 2 "now() + interval '1 day' + p % 10 * interval '1 s'"
+    sql "VACUUM ANALYZE mq.message"
+}
+state_expired() { state_leased; }
+again_expired() { fill 2 "now() - interval '1 day' + p * interval '1 ms'" NULL,NULL q 1500; }
+state_blocked() {  # a thousand keys, the first message of each leased
+    fill 3 NULL "'k' || p % 1000, NULL"
+    sql "UPDATE mq.message SET state = 2, due = now() + interval '1 day'
+         WHERE id IN (SELECT min(id) FROM mq.message GROUP BY order_key)"
+    sql "VACUUM ANALYZE mq.message"
+}
+state_keyed() {  # every message has keys of its own
+    fill 0 NULL "'k' || p, 'k' || p"
+    sql "INSERT INTO mq.dedup_window SELECT queue_id, dedup_key, id, now() + interval '1 day' FROM mq.message"
+    sql "VACUUM ANALYZE mq.message, mq.dedup_window"
+}
+state_crowd() {  # all of it in other queues, which have few keys
+    fill 0 NULL NULL,NULL r $((rows / 4))
+    fill 1 "now() + interval '1 day' + p * interval '1 s'" NULL,NULL r $((rows / 4))
+    fill 2 "now() + interval '1 day' + p * interval '1 s'" NULL,NULL r $((rows / 4))
+    fill 3 NULL "'a', NULL" r $((rows / 4))
+    sql "INSERT INTO mq.dedup_window SELECT queue_id, 'w' || id, id, now() + interval '1 day' FROM mq.message"
+    sql "VACUUM ANALYZE mq.message, mq.dedup_window"
+}
+state_one_key() { fill 3 NULL "'a', NULL" r; sql "VACUUM ANALYZE mq.message"; }
+state_mortal() {  # in a queue of their own, each with a time to live
+    fill 0 NULL NULL,NULL m
+    sql "UPDATE mq.message SET expires = now() + interval '1 day'"
+    sql "VACUUM ANALYZE mq.message"
+}
+state_letters() {
+    sql "INSERT INTO mq.dead_letter (id, sent, queue_id, priority, attempts, errors, kind, payload, reason)
+         SELECT nextval('mq.position'), now(), q.id, 999, 1, 1, 1, 'x', 'error_limit'
+         FROM mq.queue q, generate_series(1, $rows / 2) WHERE q.name IN ('q', 'r')"
+    sql "VACUUM ANALYZE mq.dead_letter"
+}
+state_locked() {  # each by a consumer's transaction that is still at work
+    fill 0 NULL
+    sql "VACUUM ANALYZE mq.message"
+    hold 'SELECT count(*) FROM (SELECT FROM mq.message FOR UPDATE) m'
+}
+state_dead() {
+    fill 0 NULL
+    sql "VACUUM ANALYZE mq.message"
+    hold 'SELECT 1'
+    sql "DELETE FROM mq.message"
+    sql "VACUUM mq.message"
+}
+
+# How many rows a state is made of, of which a thousand may have been consumed.
+remain() {
+    case $1 in
+        ready | stale | never_analyzed | grown | delayed | leased | expired | blocked | keyed | crowd | one_key | mortal | locked)
+            sql "SELECT count(*) > $rows - 1500 FROM mq.message" ;;
+        letters) sql "SELECT count(*) > $rows - 1500 FROM mq.dead_letter" ;;
+        dead) sql "SELECT pg_relation_size('mq.message') > $rows * 50" ;;
+        *) echo t ;;
+    esac
+}
