@@ -2,6 +2,7 @@
 option(PGQ_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_BUILD_TOOLS "Build pgq-listen" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
+option(PGQ_BUILD_BENCH "Build pgq-bench" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_WERROR "Treat warnings as errors" OFF)
 set(PGQ_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address-undefined or thread")
 set_property(CACHE PGQ_SANITIZE PROPERTY STRINGS "" address-undefined thread)

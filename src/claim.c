@@ -8,9 +8,15 @@
 
 #include <string.h>
 
-/* The report's columns, the position, the lease, and then those of PGQI_MESSAGE_COLUMNS. */
+/* The columns: see PGQI_CLAIM_COLUMNS. */
 enum {
-    LOST = 3,
+    POSITION = 0,
+    LEASE_MS,
+    MESSAGE,
+    PRIORITY,
+    CODE = MESSAGE + 14,
+    DETAIL,
+    LOST,
     EXHAUSTED,
     MICROS,
     TAIL,
@@ -18,28 +24,31 @@ enum {
     DUE_IN_MS,
     DUE_MARK,
     DUE_MICROS,
-    MORE,
-    POSITION,
-    LEASE_MS,
-    MESSAGE
+    MORE
 };
 
-const char pgqi_claim_sql[] =
-    "SELECT report, code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, "
-    "more, pos,"
-    " (extract(epoch FROM due - clock_timestamp()) * 1000)::bigint,"
-    " id, priority, attempts, errors, kind, sent, due, first_received, expires, NULL::timestamptz, headers, "
-    "last_error,"
-    " payload, NULL::text, NULL::text, order_key, dedup_key"
-    " FROM %s._claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const char pgqi_claim_sql[] = "SELECT " PGQI_CLAIM_COLUMNS PGQI_CLAIM_FROM;
 
-void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look)
+static const char one_sql[] = "SELECT " PGQI_CLAIM_MESSAGE("") " FROM %s._claim_one($1, $2, $3, $4, $5)";
+
+/* The next message behind the only cursor there is, and nothing else to see to. */
+static void init_one(pgqi_claim *c)
 {
-    c->look = look;
-    pgqi_cursor_plan(q->cursors, look->queue, look->sweep || look->filter, pgqi_now_us(), &c->plan);
-    if (look->filter)
-        c->plan.mark = 0;
-    pgqi_params_init(&c->params);
+    const pgqi_look *look = c->look;
+
+    c->sql = one_sql;
+    pgqi_add_text(&c->params, look->queue);
+    pgqi_add_int2(&c->params, (int16_t)look->how);
+    pgqi_add_given_int8(&c->params, look->lease_ms);
+    pgqi_add_int4(&c->params, c->plan.priority[0]);
+    pgqi_add_int8(&c->params, c->plan.position[0]);
+}
+
+static void init_long(pgqi_claim *c)
+{
+    const pgqi_look *look = c->look;
+
+    c->sql = pgqi_claim_sql;
     pgqi_add_text(&c->params, look->queue);
     pgqi_add_int4(&c->params, look->max);
     pgqi_add_int2(&c->params, (int16_t)look->how);
@@ -53,11 +62,45 @@ void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look)
         pgqi_add_null(&c->params, PGQI_TIMESTAMPTZ);
     pgqi_add_bool(&c->params, look->alone);
     pgqi_add_bool(&c->params, c->plan.mark);
+    pgqi_add_bool(&c->params, look->look_behind);
+}
+
+void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look)
+{
+    c->look = look;
+    pgqi_cursor_plan(q->cursors, look->queue, look->sweep || look->filter, pgqi_now_us(), &c->plan);
+    if (look->filter)
+        c->plan.mark = 0;
+    c->one = look->may_be_one && look->max == 1 && look->alone && !look->look_behind && !look->filter &&
+             c->plan.n == 1 && !c->plan.mark && !c->plan.check_due && !c->plan.promote && !q->one_missed;
+    pgqi_params_init(&c->params);
+    c->params.prepare = 1;
+    if (c->one)
+        init_one(c);
+    else
+        init_long(c);
 }
 
 void pgqi_claim_free(pgqi_claim *c)
 {
     pgqi_params_free(&c->params);
+}
+
+/* Whether the short form found its message. If not the long one has to say why. */
+static pgq_status read_one(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **out, pgqi_report *report)
+{
+    pgqi_found found = {.taken = 1};
+
+    if (PQntuples(res) == 0) {
+        PQclear(res);
+        q->one_missed = 1;
+        report->lost = 1;
+        return pgqi_error_clear(&q->error, PGQ_EMPTY);
+    }
+    found.position = pgqi_field_int(res, 0, POSITION);
+    found.priority = (int32_t)pgqi_field_int(res, 0, PRIORITY);
+    pgqi_cursor_found(q->cursors, c->look->queue, &c->plan, &found, pgqi_now_us());
+    return pgqi_messages_make(q, c->look->queue, res, MESSAGE, 1, out);
 }
 
 static void read_report(pgqi_claim *c, pgq *q, const PGresult *res, int last, pgqi_report *report)
@@ -71,7 +114,7 @@ static void read_report(pgqi_claim *c, pgq *q, const PGresult *res, int last, pg
 
     if (last > 0) {
         found.position = pgqi_field_int(res, last - 1, POSITION);
-        found.priority = (int32_t)pgqi_field_int(res, last - 1, MESSAGE + 1);
+        found.priority = (int32_t)pgqi_field_int(res, last - 1, PRIORITY);
     }
     /* What a filter has passed over is still there. */
     if (!c->look->filter)
@@ -93,12 +136,15 @@ pgq_status pgqi_claim_read(pgqi_claim *c, pgq *q, PGresult *res, pgq_messages **
 
     *out = NULL;
     *report = nothing;
+    if (c->one)
+        return read_one(c, q, res, out, report);
     if (last < 0) {
         status = pgqi_error_set(&q->error, PGQ_VERSION, "the namespace's claim gave no report");
-    } else if (!PQgetisnull(res, last, 1)) {
-        status = pgqi_error_from_code(&q->error, PQgetvalue(res, last, 1), PQgetvalue(res, last, 2));
+    } else if (!PQgetisnull(res, last, CODE)) {
+        status = pgqi_error_from_code(&q->error, PQgetvalue(res, last, CODE), PQgetvalue(res, last, DETAIL));
     } else {
         read_report(c, q, res, last, report);
+        q->one_missed = last == 0;
         if (last > 0)
             return pgqi_messages_make(q, c->look->queue, res, MESSAGE, last, out);
         status = pgqi_error_clear(&q->error, PGQ_EMPTY);
@@ -122,7 +168,7 @@ static pgq_status claim_once(pgq *q, const pgqi_look *look, pgq_messages **out, 
     do {
         pgqi_claim_init(&c, q, look);
         *swept = c.plan.n == 0;
-        status = pgqi_call(q, pgqi_claim_sql, &c.params, &res);
+        status = pgqi_call(q, c.sql, &c.params, &res);
         if (status == PGQ_OK)
             status = pgqi_claim_read(&c, q, res, out, &report);
         pgqi_claim_free(&c);
@@ -136,6 +182,7 @@ pgq_status pgqi_claim_now(pgq *q, pgqi_look *look, pgq_messages **out)
     int swept;
 
     look->alone = !pgqi_in_transaction(q);
+    look->may_be_one = 1;
     look->sweep = 0;
     status = claim_once(q, look, out, &swept);
     if (status == PGQ_EMPTY && !swept) {

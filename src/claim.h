@@ -20,14 +20,30 @@ typedef struct pgqi_look {
     const char *filter; /* NULL: none */
     int sweep;          /* look from the very start */
     int alone;          /* the transaction holds nothing else */
+    int look_behind;    /* tell whether another message stands behind */
+    int may_be_one;     /* the caller sends what pgqi_claim.sql says, and looks again when told to */
 } pgqi_look;
 
 typedef struct pgqi_claim {
     const pgqi_look *look;
+    const char *sql;
+    int one; /* the short form for one message */
     pgqi_plan plan;
     pgqi_params params;
 } pgqi_claim;
 
+/* Of a message: its position, how long its lease is in ms, and PGQI_MESSAGE_COLUMNS but for the last three.
+ */
+#define PGQI_CLAIM_MESSAGE(m)                                                                                \
+    m "position, (date_part('epoch', " m "due - clock_timestamp()) * 1000)::bigint, " m "id, " m             \
+      "priority, attempts, " m "errors, " m "kind, " m "sent, " m "due, first_received, " m "expires, " m    \
+      "headers::text, " m "last_error, " m "payload, " m "order_key, " m "dedup_key"
+#define PGQI_CLAIM_COLUMNS                                                                                   \
+    PGQI_CLAIM_MESSAGE("(message).")                                                                         \
+    ", code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more"
+#define PGQI_CLAIM_FROM " FROM %s._claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+/* That of the long form. */
 extern const char pgqi_claim_sql[];
 
 void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look);

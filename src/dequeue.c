@@ -7,42 +7,8 @@
 #include "wait.h"
 
 #include <pgq/dequeue.h>
-#include <stdio.h>
-#include <string.h>
 
 enum { POP_MAX = 100000 };
-
-static pgq_status nack(pgq *q, const pgqi_settle *settle)
-{
-    pgq_status status;
-    pgqi_params p;
-
-    pgqi_params_init(&p);
-    pgqi_add_int8(&p, settle->id);
-    pgqi_add_int4(&p, settle->attempt);
-    pgqi_add_text(&p, settle->text);
-    status = pgqi_command(q, "ROLLBACK TO SAVEPOINT pgq_scope", NULL);
-    if (status == PGQ_OK)
-        status = pgqi_command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
-    if (status == PGQ_OK)
-        status = pgqi_command(q, "SELECT %s._nack($1, $2, $3, NULL, NULL)", &p);
-    if (status == PGQ_OK)
-        status = pgqi_error_set(&q->error, PGQ_FAILED, "%s", settle->text);
-    return status;
-}
-
-static pgq_status ack(pgq *q, const pgqi_settle *settle)
-{
-    pgq_status status;
-    pgqi_params p;
-
-    pgqi_params_init(&p);
-    pgqi_add_int8(&p, settle->id);
-    status = pgqi_command(q, "RELEASE SAVEPOINT pgq_scope", NULL);
-    if (status == PGQ_OK)
-        status = pgqi_command(q, "SELECT %s._ack($1)", &p);
-    return status;
-}
 
 /* In the caller's transaction, which is neither begun nor ended here. */
 static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler, void *arg)
@@ -57,12 +23,7 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
     status = pgqi_command(q, "SAVEPOINT pgq_scope", NULL);
     if (status == PGQ_OK) {
         pgqi_scope_run(q, pgq_messages_get(messages, 0), handler, arg, &settle);
-        status = settle.ended    ? pgqi_error_set(&q->error, PGQ_STALE, "%s", settle.text)
-                 : settle.failed ? nack(q, &settle)
-                                 : ack(q, &settle);
-        /* The savepoint is gone: the transaction is another one. */
-        if (strcmp(q->error.sqlstate, "3B001") == 0)
-            status = q->error.status = PGQ_STALE;
+        status = pgqi_settle_joined(q, &settle);
     }
     pgq_messages_free(messages);
     return status;
@@ -71,7 +32,7 @@ static pgq_status dequeue_joined(pgq *q, const char *queue, pgq_handler handler,
 pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg)
 {
     pgqi_take take = {.queue = queue, .lease_ms = PGQ_UNSET};
-    pgq_status status = pgqi_scope_enter(q, queue, handler, q && q->owned);
+    pgq_status status = pgqi_scope_enter(q, queue, handler != NULL, q && q->owned);
 
     if (status != PGQ_OK)
         return status;
@@ -107,7 +68,7 @@ pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler han
 {
     struct listener l = {.looker = {scope_look, queue}, .handler = handler, .arg = arg};
     pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
-    pgq_status status = pgqi_scope_enter(q, queue, handler, 1);
+    pgq_status status = pgqi_scope_enter(q, queue, handler != NULL, 1);
     pgqi_wait_options wait;
 
     if (status == PGQ_OK)

@@ -77,6 +77,7 @@ static void fill_params(pgqi_params *p, const char *queue, const pgqi_outgoing *
     const pgq_enqueue_options *o = &m->o;
 
     pgqi_params_init(p);
+    p->prepare = 1;
     pgqi_add_text(p, queue);
     pgqi_add_bytea(p, m->payload, m->len);
     pgqi_add_int2(p, (int16_t)o->kind);
@@ -98,32 +99,71 @@ static void fill_params(pgqi_params *p, const char *queue, const pgqi_outgoing *
     pgqi_add_given_int8(p, o->dedup_window_ms ? o->dedup_window_ms : PGQ_UNSET);
 }
 
+/* What most messages are: one statement that says nothing but NULL if the message is not that simple after
+ * all. */
+static int is_plain(const pgq_enqueue_options *o)
+{
+    return o->kind != PGQ_JSON && o->priority == PGQ_UNSET && o->delay_ms == PGQ_UNSET &&
+           o->ttl_ms == PGQ_UNSET && !o->headers && !o->due && o->lease_ms == PGQ_UNSET &&
+           o->requeue == PGQ_UNSET && o->error_limit == PGQ_UNSET && o->requeue_priority == PGQ_UNSET &&
+           !o->order_key && !o->dedup_key && !o->dedup_window_ms;
+}
+
+/* *id 0: not sent, and nothing is wrong yet. */
+static pgq_status enqueue_plain(pgq *q, const char *queue, const pgqi_outgoing *m, int64_t *id)
+{
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+
+    pgqi_params_init(&p);
+    p.prepare = 1;
+    pgqi_add_text(&p, queue);
+    pgqi_add_bytea(&p, m->payload, m->len);
+    pgqi_add_int2(&p, (int16_t)m->o.kind);
+    status = pgqi_call(q, "SELECT %s._enqueue_plain($1, $2, $3)", &p, &res);
+    *id = status == PGQ_OK ? pgqi_field_int(res, 0, 0) : 0;
+    PQclear(res);
+    return status;
+}
+
+static pgq_status enqueue(pgq *q, const char *queue, const pgqi_outgoing *m, int64_t *id)
+{
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+
+    fill_params(&p, queue, m);
+    status =
+        pgqi_call_outcome(q,
+                          "SELECT code, detail, id, duplicate FROM %s._enqueue($1, $2, $3, $4, $5, $6, $7, "
+                          "$8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                          &p, &res);
+    if (status != PGQ_OK)
+        return status;
+    *id = pgqi_field_int(res, 0, 2);
+    if (pgqi_field_int(res, 0, 3))
+        status = pgqi_error_clear(&q->error, PGQ_DUPLICATE);
+    PQclear(res);
+    return status;
+}
+
 pgq_status pgq_enqueue(pgq *q, const char *queue, const void *payload, size_t len,
                        const pgq_enqueue_options *options, int64_t *id)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
+    int64_t sent = 0;
     pgqi_outgoing m;
-    pgqi_params p;
-    PGresult *res;
 
     if (status != PGQ_OK)
         return status;
     status = pgqi_outgoing_make(q, payload, len, options, &m);
-    if (status == PGQ_OK) {
-        fill_params(&p, queue, &m);
-        status = pgqi_call_outcome(
-            q,
-            "SELECT code, detail, id, duplicate FROM %s._enqueue($1, $2, $3, $4, $5, $6, $7, "
-            "$8, $9, $10, $11, $12, $13, $14, $15, $16)",
-            &p, &res);
-    }
+    if (status == PGQ_OK && is_plain(&m.o))
+        status = enqueue_plain(q, queue, &m, &sent);
+    if (status == PGQ_OK && !sent)
+        status = enqueue(q, queue, &m, &sent);
     pgqi_outgoing_free(&m);
-    if (status != PGQ_OK)
-        return status;
-    if (id)
-        *id = pgqi_field_int(res, 0, 2);
-    if (pgqi_field_int(res, 0, 3))
-        status = pgqi_error_clear(&q->error, PGQ_DUPLICATE);
-    PQclear(res);
+    if (id && (status == PGQ_OK || status == PGQ_DUPLICATE))
+        *id = sent;
     return status;
 }

@@ -51,14 +51,6 @@ static const struct {
     [DEDUP_WINDOWS] = {PGQI_INT8, 8},
 };
 
-struct batch {
-    size_t n;
-    pgqi_outgoing *messages;
-    unsigned used;                   /* a bit for each column that a message has */
-    pgqi_element *elements[COLUMNS]; /* NULL: not used */
-    unsigned char *numbers[COLUMNS];
-};
-
 /* A message's number for a column, *given 0 if it has none. */
 static int64_t number_of(const pgq_enqueue_options *o, int column, int *given)
 {
@@ -129,10 +121,77 @@ static unsigned used_by(const pgqi_outgoing *m)
     return used;
 }
 
+/* What a column's array is made from; used for one column after the other. */
+struct scratch {
+    pgqi_element *elements;
+    unsigned char *numbers;
+};
+
+static void fill_column(struct scratch *to, const pgqi_outgoing *const *messages, size_t n, int c)
+{
+    size_t bytes = (size_t)columns[c].bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        pgqi_element *e = &to->elements[i];
+        int given;
+
+        if (bytes) {
+            unsigned char *at = to->numbers + i * bytes;
+            int64_t value = number_of(&messages[i]->o, c, &given);
+
+            pgqi_put_int(at, value, (int)bytes);
+            e->data = given ? at : NULL;
+            e->len = bytes;
+        } else {
+            e->data = bytes_of(messages[i], c, &e->len);
+        }
+    }
+}
+
+const char pgqi_enqueue_many_sql[] =
+    "SELECT r.code, r.detail, r.failed, i.id, COALESCE(i.duplicate, false) FROM "
+    "%s._enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) r"
+    " LEFT JOIN LATERAL unnest(r.ids, r.duplicates) WITH ORDINALITY AS i (id, duplicate, n) ON true"
+    " ORDER BY i.n";
+
+void pgqi_enqueue_many_params(pgqi_params *p, const char *queue, int create_queue,
+                              const pgqi_outgoing *const *messages, size_t n)
+{
+    struct scratch scratch = {pgqi_alloc(n, sizeof *scratch.elements), pgqi_alloc(n, 8)};
+    unsigned used = 0; /* a bit for each column that a message has */
+
+    for (size_t i = 0; i < n; i++)
+        used |= used_by(messages[i]);
+    pgqi_params_init(p);
+    p->prepare = 1;
+    p->failed = !scratch.elements || !scratch.numbers;
+    pgqi_add_text(p, queue);
+    for (int c = 0; c < COLUMNS && !p->failed; c++) {
+        if (c == DUES)
+            pgqi_add_given_bool(p, create_queue ? 1 : PGQ_UNSET);
+        if (used & 1U << c) {
+            fill_column(&scratch, messages, n, c);
+            pgqi_add_array(p, columns[c].type, scratch.elements, n);
+        } else {
+            pgqi_add_null_array(p, columns[c].type);
+        }
+    }
+    pgqi_free(scratch.elements);
+    pgqi_free(scratch.numbers);
+}
+
+/* The messages of one call of pgq_enqueue_many(), and where each is. */
+struct batch {
+    size_t n;
+    pgqi_outgoing *messages;
+    const pgqi_outgoing **at;
+};
+
 static pgq_status read_messages(pgq *q, struct batch *b, const pgq_outgoing *messages)
 {
     b->messages = pgqi_alloc(b->n, sizeof *b->messages);
-    if (!b->messages)
+    b->at = pgqi_alloc(b->n, sizeof *b->at);
+    if (!b->messages || !b->at)
         return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < b->n; i++) {
         pgq_status status =
@@ -144,74 +203,17 @@ static pgq_status read_messages(pgq *q, struct batch *b, const pgq_outgoing *mes
             snprintf(why, sizeof why, "%s", q->error.message);
             return pgqi_error_set(&q->error, status, "message %zu of %zu: %s", i + 1, b->n, why);
         }
-        b->used |= used_by(&b->messages[i]);
+        b->at[i] = &b->messages[i];
     }
     return PGQ_OK;
 }
 
-static int fill_column(struct batch *b, int c)
-{
-    size_t bytes = (size_t)columns[c].bytes;
-
-    b->elements[c] = pgqi_alloc(b->n, sizeof *b->elements[c]);
-    b->numbers[c] = bytes ? pgqi_alloc(b->n, bytes) : NULL;
-    if (!b->elements[c] || (bytes && !b->numbers[c]))
-        return 0;
-    for (size_t i = 0; i < b->n; i++) {
-        pgqi_element *e = &b->elements[c][i];
-        int given;
-
-        if (bytes) {
-            unsigned char *at = b->numbers[c] + i * bytes;
-            int64_t value = number_of(&b->messages[i].o, c, &given);
-
-            pgqi_put_int(at, value, (int)bytes);
-            e->data = given ? at : NULL;
-            e->len = bytes;
-        } else {
-            e->data = bytes_of(&b->messages[i], c, &e->len);
-        }
-    }
-    return 1;
-}
-
 static void free_batch(struct batch *b)
 {
-    for (int c = 0; c < COLUMNS; c++) {
-        pgqi_free(b->elements[c]);
-        pgqi_free(b->numbers[c]);
-    }
     for (size_t i = 0; b->messages && i < b->n; i++)
         pgqi_outgoing_free(&b->messages[i]);
     pgqi_free(b->messages);
-}
-
-static pgq_status send_batch(pgq *q, const char *queue, struct batch *b, int create_queue, PGresult **res)
-{
-    pgqi_params p;
-    pgq_status status;
-
-    pgqi_params_init(&p);
-    pgqi_add_text(&p, queue);
-    for (int c = 0; c < COLUMNS; c++) {
-        if (c == DUES)
-            pgqi_add_given_bool(&p, create_queue ? 1 : PGQ_UNSET);
-        if (!(b->used & 1U << c))
-            pgqi_add_null_array(&p, columns[c].type);
-        else if (fill_column(b, c))
-            pgqi_add_array(&p, columns[c].type, b->elements[c], b->n);
-        else
-            p.failed = 1;
-    }
-    status = pgqi_call_outcome(q,
-                               "SELECT r.code, r.detail, i.id, COALESCE(i.duplicate, false) FROM "
-                               "%s._enqueue_many($1, $2, $3, $4, $5, $6, $7,"
-                               " $8, $9, $10, $11, $12, $13, $14, $15, $16) r"
-                               " LEFT JOIN LATERAL unnest(r.ids, r.duplicates) WITH ORDINALITY AS i (id, "
-                               "duplicate, n) ON true ORDER BY i.n",
-                               &p, res);
-    pgqi_params_free(&p);
-    return status;
+    pgqi_free(b->at);
 }
 
 pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
@@ -220,6 +222,7 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     pgq_status status = pgqi_enter_queue(q, queue);
     struct batch b = {.n = n};
     PGresult *res = NULL;
+    pgqi_params p;
 
     if (status != PGQ_OK)
         return status;
@@ -229,13 +232,16 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     if (n == 0)
         return PGQ_OK;
     status = read_messages(q, &b, messages);
-    if (status == PGQ_OK)
-        status = send_batch(q, queue, &b, create_queue, &res);
+    if (status == PGQ_OK) {
+        pgqi_enqueue_many_params(&p, queue, create_queue, b.at, n);
+        status = pgqi_call_outcome(q, pgqi_enqueue_many_sql, &p, &res);
+        pgqi_params_free(&p);
+    }
     for (size_t i = 0; res && i < n; i++) {
         if (ids)
-            ids[i] = pgqi_field_int(res, (int)i, 2);
+            ids[i] = pgqi_field_int(res, (int)i, 3);
         if (results)
-            results[i] = pgqi_field_int(res, (int)i, 3) ? PGQ_DUPLICATE : PGQ_OK;
+            results[i] = pgqi_field_int(res, (int)i, 4) ? PGQ_DUPLICATE : PGQ_OK;
     }
     PQclear(res);
     free_batch(&b);

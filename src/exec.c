@@ -4,6 +4,7 @@
 #include "error.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SQL_MAX = 1024 };
@@ -74,8 +75,48 @@ static int succeeded(const PGresult *res)
     return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
+static PGresult *run_text(pgq *q, const char *text, const pgqi_params *p)
+{
+    return PQexecParams(q->conn, text, p ? p->n : 0, p ? p->types : NULL, p ? p->values : NULL,
+                        p ? p->lengths : NULL, p ? p->formats : NULL, 1);
+}
+
+/* Asks, once and when something is to be prepared, whether the session is the connection's own: a pooler
+ * makes the process number of its own up. */
+static void ask_whether_direct(pgq *q)
+{
+    PGresult *res;
+
+    if (!q->owned || q->prepared.direct >= 0 || q->prepared.n == 0)
+        return;
+    res = PQexec(q->conn, "SELECT pg_catalog.pg_backend_pid()");
+    q->prepared.direct = succeeded(res) && strtol(PQgetvalue(res, 0, 0), NULL, 10) == PQbackendPID(q->conn);
+    PQclear(res);
+}
+
+static PGresult *run_prepared(pgq *q, const char *sql, const char *text, const pgqi_params *p)
+{
+    PGresult *res;
+    pgqi_use use;
+
+    ask_whether_direct(q);
+    pgqi_prepared_use(q, sql, &use);
+    if (use.at < 0)
+        return run_text(q, text, p);
+    if (use.prepare) {
+        res = PQprepare(q->conn, use.name, text, p->n, p->types);
+        if (!succeeded(res)) {
+            pgqi_prepared_failed(q, &use);
+            return res;
+        }
+        PQclear(res);
+    }
+    return PQexecPrepared(q->conn, use.name, p->n, p->values, p->lengths, p->formats, 1);
+}
+
 pgq_status pgqi_call(pgq *q, const char *sql, const pgqi_params *params, PGresult **out)
 {
+    int alone = !pgqi_in_transaction(q);
     char text[SQL_MAX];
     PGresult *res;
 
@@ -84,13 +125,19 @@ pgq_status pgqi_call(pgq *q, const char *sql, const pgqi_params *params, PGresul
         return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     if (!expand(q, sql, text))
         return pgqi_error_set(&q->error, PGQ_INVALID, "the statement is too long");
-    res = PQexecParams(q->conn, text, params ? params->n : 0, params ? params->types : NULL,
-                       params ? params->values : NULL, params ? params->lengths : NULL,
-                       params ? params->formats : NULL, 1);
+    res = params && params->prepare ? run_prepared(q, sql, text, params) : run_text(q, text, params);
     if (!succeeded(res)) {
         pgqi_error_from_server(&q->error, q->conn, res);
         PQclear(res);
-        return q->error.status;
+        if (!pgqi_prepared_lost(q) || !alone)
+            return q->error.status;
+        pgqi_error_clear(&q->error, PGQ_OK);
+        res = run_text(q, text, params);
+        if (!succeeded(res)) {
+            pgqi_error_from_server(&q->error, q->conn, res);
+            PQclear(res);
+            return q->error.status;
+        }
     }
     *out = res;
     return PGQ_OK;
@@ -130,7 +177,9 @@ pgq_status pgqi_script(pgq *q, const char *sql)
 {
     PGresult *res = PQexec(q->conn, sql);
 
-    if (!succeeded(res))
+    if (succeeded(res))
+        pgqi_error_clear(&q->error, PGQ_OK);
+    else
         pgqi_error_from_server(&q->error, q->conn, res);
     PQclear(res);
     return q->error.status;
@@ -148,26 +197,40 @@ int pgqi_add_statement(pgqi_statement *statements, int *n, const char *sql, cons
     return (*n)++;
 }
 
-static pgq_status send_all(pgq *q, pgqi_statement *statements, int n)
+static int send_one(pgq *q, pgqi_statement *s)
 {
+    const pgqi_params *p = s->params;
+    const char *const *values = p ? p->values : NULL;
+    const int *lengths = p ? p->lengths : NULL;
+    const int *formats = p ? p->formats : NULL;
+    const Oid *types = p ? p->types : NULL;
+    int n = p ? p->n : 0;
     char text[SQL_MAX];
 
+    pgqi_prepared_use(q, s->sql, &s->use);
+    if (s->use.at >= 0 && !s->use.prepare)
+        return PQsendQueryPrepared(q->conn, s->use.name, n, values, lengths, formats, 1);
+    if (!expand(q, s->sql, text))
+        return 0;
+    if (s->use.at < 0)
+        return PQsendQueryParams(q->conn, text, n, types, values, lengths, formats, 1);
+    return PQsendPrepare(q->conn, s->use.name, text, n, types) &&
+           PQsendQueryPrepared(q->conn, s->use.name, n, values, lengths, formats, 1);
+}
+
+static pgq_status send_all(pgq *q, pgqi_statement *statements, int n)
+{
+    ask_whether_direct(q);
     if (!PQenterPipelineMode(q->conn))
         return pgqi_error_set(&q->error, PGQ_STATE, "pipeline mode is not possible now");
-    for (int i = 0; i < n; i++) {
-        const pgqi_params *p = statements[i].params;
-
-        if (!expand(q, statements[i].sql, text) ||
-            !PQsendQueryParams(q->conn, text, p ? p->n : 0, p ? p->types : NULL, p ? p->values : NULL,
-                               p ? p->lengths : NULL, p ? p->formats : NULL, 1) ||
-            (statements[i].sync && !PQpipelineSync(q->conn)))
+    for (int i = 0; i < n; i++)
+        if (!send_one(q, &statements[i]) || (statements[i].sync && !PQpipelineSync(q->conn)))
             return pgqi_error_from_server(&q->error, q->conn, NULL);
-    }
     return PGQ_OK;
 }
 
-/* Reads one statement's answer, with the NULL that ends it. */
-static void receive(pgq *q, pgqi_statement *s)
+/* The answer to one message, with the NULL that ends it; NULL if it was skipped. */
+static PGresult *receive_one(pgq *q)
 {
     PGresult *res = PQgetResult(q->conn);
     PGresult *more;
@@ -175,15 +238,27 @@ static void receive(pgq *q, pgqi_statement *s)
     if (res && PQresultStatus(res) == PGRES_PIPELINE_ABORTED) {
         PQclear(res);
         res = NULL;
-    }
-    if (res && !succeeded(res) && q->error.status == PGQ_OK)
+    } else if (res && !succeeded(res) && q->error.status == PGQ_OK) {
         pgqi_error_from_server(&q->error, q->conn, res);
-    s->res = res;
-    if (PQstatus(q->conn) != CONNECTION_OK)
-        return;
-    while ((more = PQgetResult(q->conn)))
+    }
+    while (PQstatus(q->conn) == CONNECTION_OK && (more = PQgetResult(q->conn)))
         PQclear(more);
-    if (s->sync)
+    return res;
+}
+
+static void receive(pgq *q, pgqi_statement *s)
+{
+    if (s->use.at >= 0 && s->use.prepare) {
+        PGresult *res = receive_one(q);
+
+        if (!res || !succeeded(res))
+            pgqi_prepared_failed(q, &s->use);
+        PQclear(res);
+        if (PQstatus(q->conn) != CONNECTION_OK)
+            return;
+    }
+    s->res = receive_one(q);
+    if (s->sync && PQstatus(q->conn) == CONNECTION_OK)
         PQclear(PQgetResult(q->conn));
 }
 
@@ -202,6 +277,7 @@ pgq_status pgqi_pipeline(pgq *q, pgqi_statement *statements, int n)
         pgqi_error_from_server(&q->error, q->conn, NULL);
     if (!PQexitPipelineMode(q->conn) && q->error.status == PGQ_OK)
         pgqi_error_from_server(&q->error, q->conn, NULL);
+    pgqi_prepared_lost(q);
     return q->error.status;
 }
 

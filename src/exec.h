@@ -29,12 +29,13 @@ pgq_status pgqi_command_outcome(pgq *q, const char *sql, const pgqi_params *para
 /* A script of several statements: one transaction, unless one is open. */
 pgq_status pgqi_script(pgq *q, const char *sql);
 
-/* One statement of a pipeline. */
+/* One statement of a pipeline; its text is a literal. */
 typedef struct pgqi_statement {
     const char *sql;
     const pgqi_params *params; /* NULL: none */
     int sync;                  /* the last of its group: a failure skips the rest of the group only */
     PGresult *res;             /* the answer, the caller's to clear; NULL if it was skipped */
+    pgqi_use use;
 } pgqi_statement;
 
 /* Puts a statement behind the n that are there; where it stands. */

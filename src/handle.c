@@ -70,6 +70,7 @@ static pgq_status make(const pgq_open_options *given, pgq_open_options *options,
         pgqi_free(q);
         return PGQ_NO_MEMORY;
     }
+    pgqi_prepared_init(&q->prepared);
     *out = q;
     if (pgqi_read_options(options, sizeof *options, given, &q->error) != PGQ_OK)
         return q->error.status;
@@ -163,6 +164,7 @@ pgq_status pgq_reconnect(pgq *q)
     pgqi_free(q->listening);
     q->listening = NULL;
     q->doze.announced = 0;
+    pgqi_prepared_init(&q->prepared);
     PQreset(q->conn);
     if (PQstatus(q->conn) != CONNECTION_OK)
         return pgqi_error_from_server(&q->error, q->conn, NULL);

@@ -5,6 +5,7 @@
 
 #include "cursor.h"
 #include "doze.h"
+#include "prepared.h"
 
 #include <pgq/codec.h>
 #include <pgq/lease.h>
@@ -27,9 +28,11 @@ struct pgq {
     pgqi_schema schema;
     pgq_error error;
     pgqi_cursors *cursors; /* where to look; a worker's threads share theirs */
+    int one_missed;        /* the last claim found nothing: the next one is to say why */
     char *listening;       /* the queue whose channel the connection listens on, or NULL */
     pgqi_doze doze;        /* of the waiting calls, kept from call to call */
     pgq_codec codec;
+    pgqi_prepared prepared;
     char *conninfo;             /* of an owned handle */
     struct pgqi_keeper *keeper; /* extends the leases of pgq_receive_with(); NULL: not needed yet */
 };

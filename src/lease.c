@@ -111,7 +111,7 @@ static void turn(pgq *q, pgqi_leased *leased, pgqi_take *take)
         add(&t, "SELECT %s.awake($1)", &t.queue_params, 1);
     if (leased)
         add_settle(&t, &leased->settle, 0);
-    t.claim = add(&t, pgqi_claim_sql, &t.c.params, 1);
+    t.claim = add(&t, t.c.sql, &t.c.params, 1);
     whole = pgqi_pipeline(q, t.s, t.n) == PGQ_OK;
     if (leased && whole)
         read_settle(q, t.s[t.settle].res, leased);

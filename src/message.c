@@ -11,7 +11,8 @@
 struct pgq_messages {
     PGresult *res;
     size_t n;
-    void **made; /* by the decode hook, n of them; NULL: there is none */
+    size_t all;  /* n, and those behind them that pgqi_messages_part() has put there */
+    void **made; /* by the decode hook, or why it could not, all of them; NULL: there is no hook */
     pgq_message items[];
 };
 
@@ -40,15 +41,18 @@ static void fill(pgq_message *m, const PGresult *res, int row, int first, const 
     m->due = pgqi_field_time(res, row, first + 6);
     m->first_received = pgqi_field_time(res, row, first + 7);
     m->expires = pgqi_field_time(res, row, first + 8);
-    m->died = pgqi_field_time(res, row, first + 9);
-    m->headers = pgqi_field_text(res, row, first + 10);
-    m->last_error = pgqi_field_text(res, row, first + 11);
-    m->payload = PQgetvalue(res, row, first + 12);
-    m->payload_len = (size_t)PQgetlength(res, row, first + 12);
-    m->state = state_named(pgqi_field_text(res, row, first + 13));
-    m->reason = pgqi_field_text(res, row, first + 14);
-    m->order_key = pgqi_field_text(res, row, first + 15);
-    m->dedup_key = pgqi_field_text(res, row, first + 16);
+    m->headers = pgqi_field_text(res, row, first + 9);
+    m->last_error = pgqi_field_text(res, row, first + 10);
+    m->payload = PQgetvalue(res, row, first + 11);
+    m->payload_len = (size_t)PQgetlength(res, row, first + 11);
+    m->order_key = pgqi_field_text(res, row, first + 12);
+    m->dedup_key = pgqi_field_text(res, row, first + 13);
+    m->state = PGQ_STATE_IN_FLIGHT;
+    if (PQnfields(res) > first + 14) {
+        m->died = pgqi_field_time(res, row, first + 14);
+        m->state = state_named(pgqi_field_text(res, row, first + 15));
+        m->reason = pgqi_field_text(res, row, first + 16);
+    }
 }
 
 /* Goes on behind a message that cannot be decoded; the first such one's error stays. */
@@ -59,7 +63,7 @@ static pgq_status decode_all(pgq *q, pgq_messages *list)
 
     if (!q->codec.decode)
         return PGQ_OK;
-    list->made = pgqi_alloc(list->n, sizeof *list->made);
+    list->made = pgqi_alloc(list->all, sizeof *list->made);
     if (!list->made)
         return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < list->n; i++) {
@@ -67,6 +71,8 @@ static pgq_status decode_all(pgq *q, pgq_messages *list)
         pgq_status status = pgqi_decode(q, &m->payload, &m->payload_len, &m->kind, &list->made[i]);
 
         m->undecoded = status != PGQ_OK;
+        if (status != PGQ_OK)
+            list->made[i] = pgqi_strdup(q->error.message);
         if (status != PGQ_OK && worst == PGQ_OK) {
             worst = PGQ_HOOK;
             first = q->error;
@@ -93,7 +99,7 @@ pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int firs
     name = (char *)list->items + items;
     memcpy(name, queue, strlen(queue) + 1);
     list->res = res;
-    list->n = (size_t)n;
+    list->n = list->all = (size_t)n;
     for (int i = 0; i < n; i++)
         fill(&list->items[i], res, i, first, name);
     status = decode_all(q, list);
@@ -107,6 +113,36 @@ pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int firs
 const PGresult *pgqi_messages_result(const pgq_messages *messages)
 {
     return messages->res;
+}
+
+size_t pgqi_messages_part(pgq_messages *messages)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < messages->n; i++) {
+        if (messages->items[i].undecoded)
+            continue;
+        if (n < i) {
+            pgq_message m = messages->items[n];
+            void *made = messages->made[n];
+
+            messages->items[n] = messages->items[i];
+            messages->made[n] = messages->made[i];
+            messages->items[i] = m;
+            messages->made[i] = made;
+        }
+        n++;
+    }
+    messages->n = n;
+    return messages->all - n;
+}
+
+const pgq_message *pgqi_messages_parted(const pgq_messages *messages, size_t i, const char **why)
+{
+    *why = messages->made[messages->n + i];
+    if (!*why)
+        *why = "the decode hook failed";
+    return &messages->items[messages->n + i];
 }
 
 size_t pgq_messages_count(const pgq_messages *messages)
@@ -123,7 +159,7 @@ void pgq_messages_free(pgq_messages *messages)
 {
     if (!messages)
         return;
-    for (size_t i = 0; messages->made && i < messages->n; i++)
+    for (size_t i = 0; messages->made && i < messages->all; i++)
         pgqi_free(messages->made[i]);
     pgqi_free(messages->made);
     PQclear(messages->res);

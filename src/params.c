@@ -24,6 +24,7 @@ void pgqi_params_init(pgqi_params *p)
 {
     p->n = 0;
     p->failed = 0;
+    p->prepare = 0;
 }
 
 void pgqi_params_free(pgqi_params *p)

@@ -17,7 +17,8 @@ typedef struct pgqi_params {
     int formats[PGQI_MAX_PARAMS];
     unsigned char numbers[PGQI_MAX_PARAMS][8];
     void *owned[PGQI_MAX_PARAMS];
-    int failed; /* memory ran out: do not send */
+    int failed;  /* memory ran out: do not send */
+    int prepare; /* the statement's text is a literal that is sent over and over */
 } pgqi_params;
 
 void pgqi_params_init(pgqi_params *p);

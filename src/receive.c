@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking messages by a lease: as they are, or to be handled. */
+/* Taking messages by a lease: as they are, behind an ack, or to be handled. */
 #include "claim.h"
 #include "error.h"
 #include "exec.h"
 #include "lease.h"
 #include "message.h"
 #include "queue.h"
+#include "settle.h"
 #include "wait.h"
 
 #include <limits.h>
@@ -49,21 +50,23 @@ struct receiver {
     pgq_messages *messages;
 };
 
-static pgq_status receive_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
+/* One look in a transaction of its own, or a few if messages were lost. */
+static pgq_status look_once(pgq *q, struct receiver *r, int sweep, int awake)
 {
-    struct receiver *r = (struct receiver *)looker;
     pgqi_report report = {0, 0, 0};
     pgqi_params p;
-    pgqi_statement s[2] = {{"SELECT %s.awake($1)", &p, 1, NULL}, {pgqi_claim_sql, NULL, 1, NULL}};
+    pgqi_statement s[2] = {{.sql = "SELECT %s.awake($1)", .params = &p, .sync = 1}, {.sync = 1}};
     pgq_status status;
     pgqi_claim c;
 
     pgqi_params_init(&p);
-    pgqi_add_text(&p, looker->queue);
+    pgqi_add_text(&p, r->look.queue);
     r->look.sweep = sweep;
     r->look.alone = 1;
+    r->look.may_be_one = 1;
     do {
         pgqi_claim_init(&c, q, &r->look);
+        s[1].sql = c.sql;
         s[1].params = &c.params;
         if (c.params.failed)
             status = pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
@@ -79,47 +82,203 @@ static pgq_status receive_look(pgqi_looker *looker, pgq *q, int sweep, int awake
         s[1].res = NULL;
         pgqi_claim_free(&c);
     } while (status == PGQ_EMPTY && report.lost > 0);
+    return status;
+}
+
+static pgq_status receive_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
+{
+    struct receiver *r = (struct receiver *)looker;
+    pgq_status status = look_once(q, r, sweep, awake);
+
     if (r->messages)
         pgqi_wait_found(q);
     return status;
 }
 
+/* What both calls that receive check, and do not send. */
+static pgq_status prepare(pgq *q, struct receiver *r, pgq_receive_options *o,
+                          const pgq_receive_options *given, pgq_messages **out)
+{
+    pgq_status status = pgqi_enter_queue(q, r->look.queue);
+
+    if (status == PGQ_OK)
+        status = read_receive_options(q, o, given);
+    if (status != PGQ_OK)
+        return status;
+    if (!out || r->look.max < 1 || r->look.max > RECEIVE_MAX)
+        return pgqi_error_set(&q->error, PGQ_INVALID,
+                              "out must not be NULL, and max %d is out of range: 1 to %d is allowed",
+                              r->look.max, RECEIVE_MAX);
+    if (q->in_handler)
+        return pgqi_error_set(&q->error, PGQ_STATE,
+                              "a handler is running on this handle: open another to receive");
+    r->look.how = PGQI_LEASE;
+    r->look.lease_ms = o->lease_ms;
+    r->look.filter = o->filter;
+    return o->timeout_ms == 0 ? PGQ_OK : check_own(q);
+}
+
+static pgq_status wait_for(pgq *q, struct receiver *r, const pgq_receive_options *o)
+{
+    pgqi_wait_options wait;
+
+    pgqi_error_clear(&q->error, PGQ_OK);
+    wait.timeout_ms = o->timeout_ms;
+    wait.poll_interval_ms = o->poll_interval_ms;
+    wait.cancel_fd = o->cancel_fd;
+    return pgqi_wait(q, &r->looker, &wait);
+}
+
+static pgq_status receive(pgq *q, struct receiver *r, const pgq_receive_options *o)
+{
+    return o->timeout_ms == 0 ? pgqi_claim_now(q, &r->look, &r->messages) : wait_for(q, r, o);
+}
+
 pgq_status pgq_receive(pgq *q, const char *queue, int max, const pgq_receive_options *options,
                        pgq_messages **out)
 {
-    struct receiver r = {.looker = {receive_look, queue}};
-    pgqi_wait_options wait;
+    struct receiver r = {.looker = {receive_look, queue}, .look = {.queue = queue, .max = max}};
     pgq_receive_options o;
     pgq_status status;
 
     if (out)
         *out = NULL;
-    status = pgqi_enter_queue(q, queue);
+    status = prepare(q, &r, &o, options, out);
+    if (status != PGQ_OK)
+        return status;
+    status = receive(q, &r, &o);
+    *out = r.messages;
+    return status;
+}
+
+/* As pgqi_claim_sql, but what it refuses is an error, and so undoes the settling before it. */
+static const char claim_or_fail_sql[] =
+    "SELECT " PGQI_CLAIM_COLUMNS ", 1 / (code IS NULL)::integer" PGQI_CLAIM_FROM;
+
+/* Two statements of one transaction, in one round trip. swept: it has looked from the very start. refused:
+ * why is not known. */
+static pgq_status ack_piped(pgq *q, const pgqi_settling *settling, struct receiver *r, int *swept,
+                            int *refused)
+{
+    pgqi_report report = {0, 0, 0};
+    pgqi_params p;
+    pgqi_statement s[2] = {{.sql = pgqi_settle_sql, .params = &p}, {.sql = claim_or_fail_sql, .sync = 1}};
+    pgq_status status;
+    pgqi_claim c;
+
+    r->look.alone = 1;
+    pgqi_settling_params(&p, settling);
+    pgqi_claim_init(&c, q, &r->look);
+    s[1].params = &c.params;
+    status = pgqi_pipeline(q, s, 2);
+    *refused = strcmp(q->error.sqlstate, "22012") == 0;
+    if (status == PGQ_OK) {
+        pgqi_settling_read(q, s[0].res, settling);
+        pgqi_error_clear(&q->error, PGQ_OK);
+        status = pgqi_claim_read(&c, q, s[1].res, &r->messages, &report);
+        s[1].res = NULL;
+    }
+    *swept = c.plan.n == 0 && report.lost == 0;
+    pgqi_clear(s, 2);
+    pgqi_params_free(&p);
+    pgqi_claim_free(&c);
+    return status;
+}
+
+static pgq_status ack_and_claim(pgq *q, const pgqi_settling *settling, struct receiver *r)
+{
+    pgq_status status;
+    PGresult *res;
+    pgqi_params p;
+
+    pgqi_settling_params(&p, settling);
+    status = pgqi_call_outcome(q, pgqi_settle_sql, &p, &res);
+    pgqi_params_free(&p);
+    if (status != PGQ_OK)
+        return status;
+    pgqi_settling_read(q, res, settling);
+    PQclear(res);
+    pgqi_error_clear(&q->error, PGQ_OK);
+    return pgqi_claim_now(q, &r->look, &r->messages);
+}
+
+/* One statement after the other: in the caller's transaction behind a savepoint, else in one of its own. */
+static pgq_status ack_stepwise(pgq *q, const pgqi_settling *settling, struct receiver *r)
+{
+    int joined = pgqi_in_transaction(q);
+    pgq_status status = pgqi_command(
+        q, joined ? "SAVEPOINT pgq_ack_receive" : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL);
+    pgq_error why;
+
+    if (status != PGQ_OK)
+        return status;
+    status = ack_and_claim(q, settling, r);
+    if (status == PGQ_OK || status == PGQ_EMPTY || status == PGQ_HOOK) {
+        pgq_status ended = pgqi_command(q, joined ? "RELEASE SAVEPOINT pgq_ack_receive" : "COMMIT", NULL);
+
+        if (ended == PGQ_OK)
+            return status;
+        status = ended;
+    }
+    why = q->error;
+    *settling->done = 0;
+    pgq_messages_free(r->messages);
+    r->messages = NULL;
+    if (PQstatus(q->conn) == CONNECTION_OK &&
+        pgqi_command(q, joined ? "ROLLBACK TO SAVEPOINT pgq_ack_receive" : "ROLLBACK", NULL) == PGQ_OK &&
+        joined)
+        pgqi_command(q, "RELEASE SAVEPOINT pgq_ack_receive", NULL);
+    q->error = why;
+    q->error.needs_rollback = PQtransactionStatus(q->conn) == PQTRANS_INERROR;
+    return status;
+}
+
+static pgq_status ack_receive(pgq *q, const pgqi_settling *settling, struct receiver *r,
+                              const pgq_receive_options *o)
+{
+    int stepwise = !q->owned || pgqi_in_transaction(q);
+    pgq_status status = PGQ_OK;
+    int swept = 1;
+
+    if (settling->n == 0)
+        return receive(q, r, o);
+    if (!stepwise)
+        status = ack_piped(q, settling, r, &swept, &stepwise);
+    if (stepwise) {
+        status = ack_stepwise(q, settling, r);
+        swept = 1;
+    }
+    if (status == PGQ_EMPTY && o->timeout_ms != 0)
+        return wait_for(q, r, o);
+    return status == PGQ_EMPTY && !swept ? look_once(q, r, 1, 0) : status;
+}
+
+pgq_status pgq_ack_receive(pgq *q, const pgq_receipt *receipts, size_t n, size_t *done, pgq_status *results,
+                           const char *queue, int max, const pgq_receive_options *options, pgq_messages **out)
+{
+    struct receiver r = {.looker = {receive_look, queue}, .look = {.queue = queue, .max = max}};
+    size_t count = 0;
+    const pgqi_settling s = {.verb = "ack",
+                             .receipts = receipts,
+                             .n = n,
+                             .lease_ms = PGQ_UNSET,
+                             .done = &count,
+                             .results = results};
+    pgq_receive_options o;
+    pgq_status status;
+
+    if (out)
+        *out = NULL;
+    if (done)
+        *done = 0;
+    status = prepare(q, &r, &o, options, out);
     if (status == PGQ_OK)
-        status = read_receive_options(q, &o, options);
+        status = pgqi_settling_check(q, &s);
     if (status != PGQ_OK)
         return status;
-    if (!out || max < 1 || max > RECEIVE_MAX)
-        return pgqi_error_set(&q->error, PGQ_INVALID,
-                              "out must not be NULL, and max %d is out of range: 1 to %d is allowed", max,
-                              RECEIVE_MAX);
-    if (q->in_handler)
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a handler is running on this handle: open another to receive");
-    r.look.queue = queue;
-    r.look.max = max;
-    r.look.how = PGQI_LEASE;
-    r.look.lease_ms = o.lease_ms;
-    r.look.filter = o.filter;
-    if (o.timeout_ms == 0)
-        return pgqi_claim_now(q, &r.look, out);
-    status = check_own(q);
-    if (status != PGQ_OK)
-        return status;
-    wait.timeout_ms = o.timeout_ms;
-    wait.poll_interval_ms = o.poll_interval_ms;
-    wait.cancel_fd = o.cancel_fd;
-    status = pgqi_wait(q, &r.looker, &wait);
+    status = ack_receive(q, &s, &r, &o);
+    if (done)
+        *done = count;
     *out = r.messages;
     return status;
 }
@@ -160,12 +319,11 @@ pgq_status pgq_receive_id(pgq *q, int64_t id, int64_t lease_ms, pgq_messages **o
     pgqi_params_init(&p);
     pgqi_add_int8(&p, id);
     pgqi_add_given_int8(&p, lease_ms);
-    status =
-        pgqi_call(q,
-                  "SELECT code, detail, outcome, queue, id, priority, attempts, errors, kind, sent, due,"
-                  " first_received, expires, NULL::timestamptz, headers, last_error, payload, NULL::text,"
-                  " NULL::text, order_key, dedup_key FROM %s._receive_id($1, $2)",
-                  &p, &res);
+    status = pgqi_call(q,
+                       "SELECT code, detail, outcome, queue, id, priority, attempts, errors, kind, sent, due,"
+                       " first_received, expires, headers, last_error, payload, order_key, dedup_key"
+                       " FROM %s._receive_id($1, $2)",
+                       &p, &res);
     return status == PGQ_OK ? read_one(q, res, out) : status;
 }
 
@@ -215,7 +373,7 @@ pgq_status pgq_receive_with(pgq *q, const char *queue, pgq_handler handler, void
                             const pgq_receive_options *options)
 {
     struct worker w = {.looker = {handle_look, queue}, .handler = handler, .arg = arg};
-    pgq_status status = pgqi_scope_enter(q, queue, handler, 1);
+    pgq_status status = pgqi_scope_enter(q, queue, handler != NULL, 1);
     pgqi_wait_options wait;
     pgq_receive_options o;
 

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-pgq_status pgqi_scope_enter(pgq *q, const char *queue, pgq_handler handler, int own)
+pgq_status pgqi_scope_enter(pgq *q, const char *queue, int handler, int own)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
 
@@ -29,11 +29,12 @@ pgq_status pgqi_scope_enter(pgq *q, const char *queue, pgq_handler handler, int 
     return PGQ_OK;
 }
 
-/* One round trip: at most four statements that settle, two before the scope, and three that open it. */
+/* One round trip: at most four statements that settle one message, or six that settle many and open nothing;
+ * two before the next scope, and three that open it. */
 struct turn {
     pgqi_statement s[PGQI_MAX_STATEMENTS];
     int n;
-    int commit, promote, claim, savepoint; /* where those stand in s; -1: not sent */
+    int ack, commit, promote, claim, savepoint; /* where those stand in s; -1: not sent */
     pgqi_params settle_params;
     pgqi_params queue_params;
     pgqi_params due_params;
@@ -46,43 +47,110 @@ static int add(struct turn *t, const char *sql, const pgqi_params *params, int s
     return pgqi_add_statement(t->s, &t->n, sql, params, sync);
 }
 
-static void nack_params(pgqi_params *p, const pgqi_settle *settle)
+/* What is settled with the handler's text, where a message has none of its own. */
+static const pgqi_params *with_text(pgqi_params *p, int n, const char *text)
+{
+    p->n = n;
+    pgqi_add_text(p, text);
+    return p;
+}
+
+static void settle_one(const pgqi_settle *settle, pgqi_params *p, pgqi_statement *s, int *n)
 {
     pgqi_params_init(p);
     pgqi_add_int8(p, settle->id);
-    pgqi_add_int4(p, settle->attempt);
-    pgqi_add_text(p, settle->text);
+    if (settle->failed) {
+        pgqi_add_int4(p, settle->attempt);
+        pgqi_add_text(p, settle->text);
+        pgqi_add_statement(s, n, "SELECT %s._nack($1, $2, $3, NULL, NULL)", p, 0);
+    } else {
+        pgqi_add_statement(s, n, "SELECT %s._ack($1)", p, 0);
+    }
+}
+
+static int settle_many(const pgqi_settle *settle, pgqi_statement *s, int *n)
+{
+    static const char nack_sql[] = "SELECT %s._nack(u.id, u.attempt, COALESCE(u.why, $4), NULL, NULL)"
+                                   " FROM unnest($1, $2, $3) AS u (id, attempt, why)";
+    pgqi_many *many = settle->many;
+    int ack = -1;
+
+    if (settle->failed) {
+        pgqi_add_statement(s, n, nack_sql, with_text(&many->nack, 3, settle->text), 0);
+        return ack;
+    }
+    /* As long as the savepoint is there the transaction is the same one, and its locks are held: what is not
+     * as it was taken was settled by the handler itself. */
+    if (pgq_messages_count(many->messages) > 0)
+        ack = pgqi_add_statement(
+            s, n, "SELECT count(*) FILTER (WHERE outcome = 'done') FROM %s._ack_many($1, $2)", &many->ack, 0);
+    if (many->undecoded > 0)
+        pgqi_add_statement(s, n, nack_sql, with_text(&many->drop, 3, NULL), 0);
+    return ack;
 }
 
 /* Settling is done at the outer level, never inside the savepoint: a row that a transaction has locked
- * and its subtransaction deletes becomes a MultiXact. Deferred constraints are checked while the
- * savepoint can still take the work back. */
-static void add_settle(struct turn *t, const pgqi_settle *settle)
+ * and its subtransaction deletes becomes a MultiXact. At most four statements; where in s the one stands that
+ * tells how many of many were acked, or -1. */
+static int settle_statements(pgqi_settle *settle, pgqi_params *one, pgqi_statement *s, int *n)
 {
-    if (settle->failed) {
-        nack_params(&t->settle_params, settle);
-        add(t, "ROLLBACK TO SAVEPOINT pgq_scope", NULL, 0);
-        add(t, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
-        add(t, "SELECT %s._nack($1, $2, $3, NULL, NULL)", &t->settle_params, 0);
-    } else {
-        pgqi_params_init(&t->settle_params);
-        pgqi_add_int8(&t->settle_params, settle->id);
+    if (settle->failed)
+        pgqi_add_statement(s, n, "ROLLBACK TO SAVEPOINT pgq_scope", NULL, 0);
+    pgqi_add_statement(s, n, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
+    if (settle->many)
+        return settle_many(settle, s, n);
+    settle_one(settle, one, s, n);
+    return -1;
+}
+
+/* Deferred constraints are checked while the savepoint can still take the work back. */
+static void add_settle(struct turn *t, pgqi_settle *settle)
+{
+    if (!settle->failed)
         add(t, "SET CONSTRAINTS ALL IMMEDIATE", NULL, 0);
-        add(t, "RELEASE SAVEPOINT pgq_scope", NULL, 0);
-        add(t, "SELECT %s._ack($1)", &t->settle_params, 0);
-    }
+    t->ack = settle_statements(settle, &t->settle_params, t->s, &t->n);
     t->commit = add(t, "COMMIT", NULL, 1);
+}
+
+pgq_status pgqi_settle_joined(pgq *q, pgqi_settle *settle)
+{
+    pgq_status status = PGQ_OK;
+    pgqi_statement s[4];
+    pgqi_params one;
+    int n = 0;
+    int ack;
+
+    if (settle->ended)
+        return pgqi_error_set(&q->error, PGQ_STALE, "%s", settle->text);
+    pgqi_error_clear(&q->error, PGQ_OK);
+    ack = settle_statements(settle, &one, s, &n);
+    for (int i = 0; i < n && status == PGQ_OK; i++) {
+        PGresult *res;
+
+        status = pgqi_call(q, s[i].sql, s[i].params, &res);
+        if (status == PGQ_OK && i == ack)
+            settle->many->done = pgqi_field_int(res, 0, 0);
+        PQclear(res);
+    }
+    /* The savepoint is gone: the transaction is another one. */
+    if (strcmp(q->error.sqlstate, "3B001") == 0)
+        status = q->error.status = PGQ_STALE;
+    if (status == PGQ_OK && settle->failed)
+        status = pgqi_error_set(&q->error, PGQ_FAILED, "%s", settle->text);
+    return status;
 }
 
 void pgqi_take_look(const pgqi_take *take, pgqi_look *look)
 {
     memset(look, 0, sizeof *look);
     look->queue = take->queue;
-    look->max = 1;
+    look->max = take->max ? take->max : 1;
     look->lease_ms = take->lease_ms;
     look->filter = take->filter;
     look->sweep = take->sweep;
     look->alone = 1;
+    look->look_behind = take->look_behind;
+    look->may_be_one = 1;
 }
 
 /* Memory that lacks for the claim must not undo what is being settled: then only that is sent. */
@@ -102,10 +170,12 @@ static void add_take(struct turn *t, pgq *q, pgqi_take *take)
         pgqi_params_init(&t->due_params);
         pgqi_add_text(&t->due_params, take->queue);
         pgqi_add_timestamptz(&t->due_params, t->c.plan.due_from);
-        t->promote = add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, $2)", &t->due_params, 1);
+        pgqi_add_bool(&t->due_params, t->c.plan.n == 0);
+        t->promote =
+            add(t, "SELECT due_in_ms, due_mark FROM %s._promote_queue($1, $2, $3)", &t->due_params, 1);
     }
     add(t, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL, 0);
-    t->claim = add(t, pgqi_claim_sql, &t->c.params, 0);
+    t->claim = add(t, t->c.sql, &t->c.params, 0);
     t->savepoint = add(t, "SAVEPOINT pgq_scope", NULL, 1);
 }
 
@@ -139,7 +209,7 @@ pgq_status pgqi_end_transaction(pgq *q)
  * q->error says which. Counts the failure with that text, as long as the message is still held. */
 static void settle_failed(pgq *q, pgqi_settle *settle)
 {
-    struct turn t = {.commit = -1};
+    struct turn t = {.ack = -1, .commit = -1};
     pgq_error why = q->error;
 
     snprintf(settle->text, sizeof settle->text, "%s", why.message);
@@ -185,7 +255,9 @@ static void read_take(struct turn *t, pgq *q, pgqi_take *take)
         take->status = pgqi_claim_read(&t->c, q, res, &take->messages, &report);
         if (take->status == PGQ_HOOK)
             take->status = PGQ_OK; /* the handler's place is taken by the failure */
-        take->again = report.lost > 0 || report.due;
+        /* What is due still has just been made ready, or somebody has it locked: no reason to look again at
+         * once. */
+        take->again = report.lost > 0 || (report.due && t->promote < 0);
         take->more = report.more;
     } else {
         take->status = q->error.status;
@@ -196,7 +268,7 @@ static void read_take(struct turn *t, pgq *q, pgqi_take *take)
 
 void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
 {
-    struct turn t = {.commit = -1, .promote = -1, .claim = -1, .savepoint = -1};
+    struct turn t = {.ack = -1, .commit = -1, .promote = -1, .claim = -1, .savepoint = -1};
     int settled;
 
     if (settle && settle->ended) {
@@ -215,6 +287,8 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
     settled = !settle || committed(t.s[t.commit].res);
     if (settle && settled)
         settle->status = settle->failed ? PGQ_FAILED : PGQ_OK;
+    if (settle && settled && t.ack >= 0)
+        settle->many->done = pgqi_field_int(t.s[t.ack].res, 0, 0);
     if (!settled && opened(&t)) {
         /* The commit itself failed, and the next scope is open: whoever claims the message counts it. */
         snprintf(settle->text, sizeof settle->text, "%s", q->error.message);
@@ -233,8 +307,6 @@ void pgqi_scope_turn(pgq *q, pgqi_settle *settle, pgqi_take *take)
         take->again = 1;
     }
     pgqi_clear(t.s, t.n);
-    if (settle)
-        pgqi_params_free(&t.settle_params);
     if (take)
         pgqi_claim_free(&t.c);
 }
@@ -261,21 +333,16 @@ static void explain(pgq *q, int rc, char *text, size_t size)
             text[len - 1] = '?';
 }
 
-int pgqi_handle(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, char *text, size_t size)
+void pgqi_handle_begin(pgq *q, const pgq_receipt *handled)
 {
-    int rc;
-
-    text[0] = '\0';
     q->settled = 0;
-    if (message->undecoded) {
-        snprintf(text, size, "%s", q->error.message);
-        return 1;
-    }
-    q->handled.id = message->id;
-    q->handled.attempt = message->attempts;
+    q->handled = *handled;
     q->in_handler = 1;
     q->fail_set = 0;
-    rc = handler(q, q->conn, message, arg);
+}
+
+int pgqi_handle_end(pgq *q, int rc, char *text, size_t size)
+{
     q->in_handler = 0;
     if (rc) {
         explain(q, rc, text, size);
@@ -287,8 +354,23 @@ int pgqi_handle(pgq *q, const pgq_message *message, pgq_handler handler, void *a
     return rc;
 }
 
+int pgqi_handle(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, char *text, size_t size)
+{
+    const pgq_receipt handled = {message->id, message->attempts};
+
+    text[0] = '\0';
+    q->settled = 0;
+    if (message->undecoded) {
+        snprintf(text, size, "%s", q->error.message);
+        return 1;
+    }
+    pgqi_handle_begin(q, &handled);
+    return pgqi_handle_end(q, handler(q, q->conn, message, arg), text, size);
+}
+
 void pgqi_scope_run(pgq *q, const pgq_message *message, pgq_handler handler, void *arg, pgqi_settle *settle)
 {
+    settle->many = NULL;
     settle->id = message->id;
     settle->attempt = message->attempts;
     settle->failed = pgqi_handle(q, message, handler, arg, settle->text, sizeof settle->text) != 0;
@@ -311,7 +393,7 @@ int pgq_fail(pgq *q, const char *format, ...)
     return 1;
 }
 
-static void look(pgq *q, pgqi_take *take)
+void pgqi_scope_look(pgq *q, pgqi_take *take)
 {
     do {
         pgqi_scope_turn(q, NULL, take);
@@ -323,7 +405,7 @@ pgq_status pgqi_scope_once(pgq *q, pgqi_take *take, void (*found)(pgq *q), pgq_h
 {
     pgqi_settle settle;
 
-    look(q, take);
+    pgqi_scope_look(q, take);
     if (take->status != PGQ_OK)
         return take->status;
     if (found)

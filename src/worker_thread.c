@@ -81,8 +81,9 @@ static int reconnect_thread(struct self *s)
     return back;
 }
 
-/* Whether one more message may be taken; if so it is reserved. */
-static int reserve(pgq_worker *w)
+/* Whether one more message may be taken; if so it is reserved. idle: somebody would be glad of a further one.
+ */
+static int reserve(pgq_worker *w, int *idle)
 {
     int yes;
 
@@ -90,6 +91,7 @@ static int reserve(pgq_worker *w)
     yes = !w->ended && !atomic_load(&w->stop) &&
           (w->options.max_messages == 0 || w->reserved < w->options.max_messages);
     w->reserved += yes;
+    *idle = w->parked > w->tickets;
     pthread_mutex_unlock(&w->lock);
     return yes;
 }
@@ -213,7 +215,8 @@ static int trouble(struct self *s, pgq_status status)
                            .thread = s->t->index,
                            .queue = s->w->queues[s->at].name,
                            .text = e->message};
-    int standby = strcmp(e->sqlstate, "25006") == 0;
+    /* What a standby says to a write, and to a transaction that is to write. */
+    int standby = strcmp(e->sqlstate, "25006") == 0 || strcmp(e->sqlstate, "0A000") == 0;
 
     if (status != PGQ_CONNECTION || standby)
         pgqi_worker_event(s->w, &info);
@@ -240,7 +243,7 @@ static int turn(struct self *s)
     pgqi_take take = {.queue = s->w->queues[s->at].name,
                       .sweep = s->sweep,
                       .lease_ms = s->w->options.lease_ms ? s->w->options.lease_ms : PGQ_UNSET};
-    int may = reserve(s->w);
+    int may = reserve(s->w, &take.look_behind);
 
     if (!may && !s->settling) {
         park(s, 0);

@@ -50,6 +50,34 @@ PGQ_EXPORT int pgq_fail(pgq *q, const char *format, ...) PGQ_PRINTF(2, 3);
  *  Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_dequeue(pgq *q, const char *queue, pgq_handler handler, void *arg);
 
+/** Does the work of several messages at once, in the transaction that holds them.
+ *
+ *  @param q, conn, arg as for pgq_handler
+ *  @param messages at least one, in order; valid until the handler returns
+ *  @return 0: the work of all is done, but for the messages that the handler has settled itself, with q and
+ *          their receipts: pgq_nack() counts the failure of one and keeps the others' work. To undo the
+ *          writes of one, put a savepoint before them, go back to it, and then pgq_nack() the message.
+ *          Anything else: all failed; all writes are undone, what the handler has settled too, and the error
+ *          is counted for each
+ *
+ *  Must not throw or longjmp out. */
+typedef int (*pgq_batch_handler)(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg);
+
+/** As pgq_dequeue(), for up to max messages in one transaction. Fewer than max are no error. Of those with
+ * the same order key it takes one.
+ *
+ *  @param max  1 to 1000
+ *  @param done how many ended well by this call, without those that the handler has settled itself; 0 unless
+ *              OK or HOOK. May be NULL
+ *  @return OK: the handler returned 0, and all was committed. HOOK: the same, but at least one message could
+ *          not be decoded: the handler did not get it, and its error was counted; if it was the only one the
+ *          handler did not run. EMPTY, FAILED, STALE, CONNECTION, NOT_FOUND, INVALID, STATE, ... as
+ *          pgq_dequeue()
+ *
+ *  Transaction, Blocking, Threads, Ownership: as pgq_dequeue(). Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_dequeue_many(pgq *q, const char *queue, int max, pgq_batch_handler handler,
+                                       void *arg, size_t *done);
+
 /** Takes up to max messages and deletes them at once. No two callers ever get the same one.
  *
  *  @param max 1 to 100000

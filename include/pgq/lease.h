@@ -77,6 +77,26 @@ typedef struct pgq_receipt {
 PGQ_EXPORT pgq_status pgq_ack(pgq *q, const pgq_receipt *receipts, size_t n, size_t *done,
                               pgq_status *results);
 
+/** Ends messages well as pgq_ack(), and then leases the next ones as pgq_receive(): in one transaction, and
+ *  for an owned handle with no transaction open in one round trip.
+ *
+ *  @param receipts, n, done, results as for pgq_ack(); n may be 0. On an error results say
+ * nothing
+ *  @param queue, max, options, out   as for pgq_receive(); receipts may be of any queue
+ *  @return as pgq_receive(): OK, EMPTY, HOOK, ... A receipt that is STALE or NOT_FOUND does not change that:
+ * *done is less than n then, and results tell which. On an error neither was done, *done is 0, and the
+ * receipts are good still. But CONNECTION leaves open whether both were done; and NO_MEMORY, or an error that
+ * comes while it waits or looks a second time, may leave the receipts settled: *done is not 0 then
+ *
+ *  Transaction: joins one if it is open, behind a savepoint, and leaves it usable; else one of its own.
+ * Blocking: one round trip; if nothing is there, one more that looks from the very start, or with a timeout
+ * the receipts are settled at once, and it waits as pgq_receive(). Threads, Ownership: as pgq_receive().
+ * Since: 0.1.
+ */
+PGQ_EXPORT pgq_status pgq_ack_receive(pgq *q, const pgq_receipt *receipts, size_t n, size_t *done,
+                                      pgq_status *results, const char *queue, int max,
+                                      const pgq_receive_options *options, pgq_messages **out);
+
 typedef struct pgq_nack_options {
     size_t size;       /**< sizeof(pgq_nack_options) */
     const char *error; /**< why, in UTF-8; NULL: not said */

@@ -35,6 +35,7 @@
 #include <pgq/lease.h>
 #include <pgq/listener.h>
 #include <pgq/message.h>
+#include <pgq/producer.h>
 #include <pgq/queue.h>
 #include <pgq/stats.h>
 #include <pgq/status.h>

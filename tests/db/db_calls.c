@@ -44,6 +44,17 @@ static pgq_status dequeue(pgq *q, const char *queue)
     return pgq_dequeue(q, queue, never, NULL);
 }
 
+static int never_many(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg)
+{
+    (void)messages;
+    return never(q, conn, NULL, arg);
+}
+
+static pgq_status dequeue_many(pgq *q, const char *queue)
+{
+    return pgq_dequeue_many(q, queue, 10, never_many, NULL, NULL);
+}
+
 static pgq_status listen(pgq *q, const char *queue)
 {
     return pgq_listen(q, queue, 0, never, NULL, NULL);
@@ -143,6 +154,16 @@ static pgq_status receive(pgq *q, const char *queue)
 {
     pgq_messages *out = (pgq_messages *)&garbage;
     pgq_status status = pgq_receive(q, queue, 1, NULL, &out);
+
+    assert_true(status == PGQ_OK || !out);
+    return status;
+}
+
+static pgq_status ack_receive(pgq *q, const char *queue)
+{
+    const pgq_receipt unknown = {999999, 1};
+    pgq_messages *out = (pgq_messages *)&garbage;
+    pgq_status status = pgq_ack_receive(q, &unknown, 1, NULL, NULL, queue, 1, NULL, &out);
 
     assert_true(status == PGQ_OK || !out);
     return status;
@@ -298,6 +319,7 @@ static const struct {
     {"enqueue_many", enqueue_many, 1, PGQ_NOT_FOUND},
     {"enqueue_json", enqueue_json, 1, PGQ_NOT_FOUND},
     {"dequeue", dequeue, 1, PGQ_NOT_FOUND},
+    {"dequeue_many", dequeue_many, 1, PGQ_NOT_FOUND},
     {"listen", listen, 1, PGQ_NOT_FOUND},
     {"pop", pop, 1, PGQ_NOT_FOUND},
     {"peek", peek, 1, PGQ_NOT_FOUND},
@@ -314,6 +336,7 @@ static const struct {
     {"list_queues of one", list_queue, 1, PGQ_NOT_FOUND},
     {"stats", stats, 1, PGQ_NOT_FOUND},
     {"receive", receive, 1, PGQ_NOT_FOUND},
+    {"ack_receive", ack_receive, 1, PGQ_NOT_FOUND},
     {"receive_with", receive_with, 1, PGQ_NOT_FOUND},
     {"requeue_dead to another", requeue_to, 1, PGQ_NOT_FOUND},
     {"create_queue", create, 1, PGQ_OK},

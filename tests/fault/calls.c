@@ -68,6 +68,22 @@ static pgq_status dequeue_badly(pgq *q)
     return pgq_dequeue(q, "q", fails, NULL);
 }
 
+static int all_done(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg)
+{
+    (void)q, (void)conn, (void)messages;
+    return arg ? pgq_fail(q, "no") : 0;
+}
+
+static pgq_status dequeue_many(pgq *q)
+{
+    return pgq_dequeue_many(q, "q", 10, all_done, NULL, NULL);
+}
+
+static pgq_status dequeue_many_badly(pgq *q)
+{
+    return pgq_dequeue_many(q, "q", 10, all_done, q, NULL);
+}
+
 static pgq_status listen(pgq *q)
 {
     return pgq_listen(q, "q", 5000, done, NULL, NULL);
@@ -344,6 +360,27 @@ static pgq_status ack(pgq *q)
     return pgq_ack(q, unknown, 2, &n, results);
 }
 
+static pgq_status ack_receive(pgq *q)
+{
+    pgq_status results[2];
+    pgq_messages *m;
+    size_t n;
+    pgq_status status = pgq_ack_receive(q, unknown, 2, &n, results, "q", 10, NULL, &m);
+
+    return received(q, status, m);
+}
+
+static pgq_status ack_receive_in_vain(pgq *q)
+{
+    pgq_receive_options o = PGQ_RECEIVE_OPTIONS_INIT;
+    pgq_messages *m;
+    pgq_status status;
+
+    o.timeout_ms = 60;
+    status = pgq_ack_receive(q, unknown, 2, NULL, NULL, "q", 1, &o, &m);
+    return received(q, status, m);
+}
+
 static pgq_status nack(pgq *q)
 {
     pgq_nack_options o = PGQ_NACK_OPTIONS_INIT;
@@ -375,6 +412,9 @@ const fault_call fault_calls[] = {
     {"dequeue", one_message, dequeue, PGQ_OK, 1},
     {"dequeue, failing", one_message, dequeue_badly, PGQ_FAILED, 1},
     {"dequeue, empty", empty, dequeue, PGQ_EMPTY, 1},
+    {"dequeue_many", one_message, dequeue_many, PGQ_OK, 1},
+    {"dequeue_many, failing", one_message, dequeue_many_badly, PGQ_FAILED, 1},
+    {"dequeue_many, empty", empty, dequeue_many, PGQ_EMPTY, 1},
     {"listen", one_message, listen, PGQ_OK, 1},
     {"listen in vain", empty, listen_in_vain, PGQ_TIMEOUT, 1},
     {"pop", one_message, pop, PGQ_OK, 1},
@@ -410,6 +450,9 @@ const fault_call fault_calls[] = {
     {"requeue_dead, all", one_dead, requeue_all_dead, PGQ_OK, 1},
     {"receive_id", NULL, receive_id, PGQ_NOT_FOUND, 0},
     {"ack", NULL, ack, PGQ_EMPTY, 0},
+    {"ack_receive", one_message, ack_receive, PGQ_OK, 1},
+    {"ack_receive, empty", empty, ack_receive, PGQ_EMPTY, 1},
+    {"ack_receive in vain", empty, ack_receive_in_vain, PGQ_TIMEOUT, 1},
     {"nack", NULL, nack, PGQ_NOT_FOUND, 0},
     {"extend", NULL, extend, PGQ_NOT_FOUND, 0},
     {"release", NULL, release, PGQ_NOT_FOUND, 0},

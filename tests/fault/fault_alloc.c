@@ -102,6 +102,25 @@ static pgq_status in_a_scope(pgq *q, pgq_handler handler, void *arg)
     return pgq_dequeue(q, "q", handler, arg);
 }
 
+typedef struct single {
+    pgq_handler handler;
+    void *arg;
+} single;
+
+static int first_of(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg)
+{
+    single *s = arg;
+
+    return s->handler(q, conn, pgq_messages_get(messages, 0), s->arg);
+}
+
+static pgq_status in_a_scope_of_many(pgq *q, pgq_handler handler, void *arg)
+{
+    single s = {handler, arg};
+
+    return pgq_dequeue_many(q, "q", 10, first_of, &s, NULL);
+}
+
 static pgq_status under_a_lease(pgq *q, pgq_handler handler, void *arg)
 {
     return pgq_receive_with(q, "q", handler, arg, NULL);
@@ -110,6 +129,7 @@ static pgq_status under_a_lease(pgq *q, pgq_handler handler, void *arg)
 static void test_nothing_is_lost(void **state)
 {
     nothing_is_lost(*state, in_a_scope);
+    nothing_is_lost(*state, in_a_scope_of_many);
     nothing_is_lost(*state, under_a_lease);
 }
 
