@@ -49,6 +49,7 @@ install(FILES "${PGQ_GENERATED}/pgq.pc" DESTINATION "${PGQ_PCDIR}" COMPONENT pgq
 
 foreach(section 1 3)
   file(GLOB pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/man/*.${section}")
+  list(FILTER pages EXCLUDE REGEX "/pgq-bench\\.1$") # the program is not installed
   if(section EQUAL 1)
     set(component pgq_tools)
   else()

@@ -6,7 +6,7 @@ cd "$PGQ_SOURCE_DIR"
 
 mapfile -t library < <(find src -name '*.[ch]' | sort)
 mapfile -t headers < <(find include -name '*.h' | sort)
-mapfile -t programs < <(find tools examples -name '*.[ch]' 2>/dev/null | sort)
+mapfile -t programs < <(find tools examples bench -name '*.[ch]' 2>/dev/null | sort)
 mapfile -t all < <(printf '%s\n' "${library[@]}" "${headers[@]}" "${programs[@]}" | grep .)
 if [ "${#library[@]}" -lt 20 ] || [ "${#headers[@]}" -lt 10 ]; then
     fault "the sources were not found"
