@@ -12,10 +12,10 @@ static const int64_t mark_every_us = 100000;
 static const int64_t patience_us = 10000000;
 /* Sweeps take at most a fiftieth of the time, and are not closer than this. */
 static const int64_t sweep_share = 50;
-static const int64_t sweep_least_us = 5000;
+static const int64_t sweep_least_us = 10000;
 /* How often a claim looks for what has fallen due, when nothing is known to; and no more of the time than
  * sweeps. */
-static const int64_t check_due_every_us = 20000;
+static const int64_t check_due_every_us = 50000;
 
 struct spot {
     int32_t priority;
@@ -30,6 +30,7 @@ struct cursor {
     struct spot spots[PGQI_CURSOR_PRIORITIES]; /* by priority */
     int64_t sweep_us;                          /* the next one is due */
     int64_t mark_us;                           /* when the marks were set; 0: none are */
+    int64_t ask_us;                            /* when a look may ask for a mark again */
     char *producers;                           /* who was in flight then */
     int64_t check_due_us;
     int due; /* something is due */
@@ -130,7 +131,9 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
         c->sweep_us = now_us + sweep_least_us;
     }
     if (c) {
-        plan->mark = now_us - c->mark_us >= mark_every_us;
+        plan->mark = now_us >= c->ask_us;
+        if (plan->mark)
+            c->ask_us = now_us + mark_every_us; /* until its cost is known */
         plan->promote = c->due;
         c->due = 0;
     }
@@ -218,6 +221,8 @@ void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan
 
         c->sweep_us = now_us + (pause > sweep_least_us ? pause : sweep_least_us);
     }
+    if (c && plan->mark && found->micros * sweep_share > mark_every_us)
+        c->ask_us = now_us + found->micros * sweep_share;
     if (c && found->taken)
         spot_of(c, found->priority);
     if (c && found->producers && (found->taken || found->exhausted))
