@@ -341,27 +341,21 @@ static void end_idle(pgq *q, const pgqi_params *p)
 
 /* Whether a number that is said to be committed is that of the batch. A crash may take a transaction away
  * without a trace, and the server give its number to another one. Its commit would have stood behind
- * batch->lsn, and the checkpoint that ends a recovery stands where the log ended. So does that of a shutdown.
- */
+ * batch->lsn, and each recovery and each shutdown ends with a checkpoint where the log ended: if the last one
+ * is before that, the commit is not there. If it is not, there may have been an earlier one that was. */
 static pgq_status judge(pgq *q, const pgqi_batch *batch, const pgqi_era *now, int *committed)
 {
     const pgqi_era *was = &batch->era;
     int restarted = was->postmaster_us != now->postmaster_us;
+    int same_line = strcmp(was->timeline, now->timeline) == 0;
 
-    *committed = 1;
-    if (strcmp(was->timeline, now->timeline) != 0)
-        return pgqi_error_set(&q->error, PGQ_STALE,
-                              "it is not known whether it was committed: another server has taken over");
-    if ((!restarted && was->crash_us == now->crash_us) || (uint64_t)now->redo > (uint64_t)batch->lsn)
+    /* Somebody may have reset the statistics, and nothing else have happened: no crash without a checkpoint.
+     */
+    *committed = same_line && !restarted && (was->crash_us == now->crash_us || was->redo == now->redo);
+    if (*committed || (same_line && restarted && (uint64_t)now->redo <= (uint64_t)batch->lsn))
         return PGQ_OK;
-    *committed = 0;
-    if (restarted)
-        return PGQ_OK;
-    /* Somebody may have reset the statistics, and nothing else have happened. */
-    *committed = was->redo == now->redo;
-    return *committed ? PGQ_OK
-                      : pgqi_error_set(&q->error, PGQ_STALE,
-                                       "it is not known whether it was committed: the server has crashed");
+    return pgqi_error_set(&q->error, PGQ_STALE, "it is not known whether it was committed: %s",
+                          same_line ? "the server has restarted" : "another server has taken over");
 }
 
 /* *committed is set if OK. */

@@ -24,8 +24,8 @@ typedef struct pgq_delivery {
     pgq_status status; /**< OK: it is committed. DUPLICATE: one of its dedup key is there. NOT_FOUND,
                           TOO_LONG, INVALID, HOOK, NO_MEMORY, PERMISSION, ...: it was refused, and is not
                           stored. TIMEOUT: the delivery timeout ran out, or the producer was closed, and it is
-                          not stored. CONNECTION: the same, or another server took over, and it is not known
-                          whether the last try was committed */
+                          not stored. CONNECTION: the same, or the server crashed or another one took over,
+                          and it is not known whether the last try was committed */
     int64_t id;        /**< of OK: the message's; of DUPLICATE: that of the one that is there; else 0 */
     const char *text;  /**< why it failed, in one line; "" */
     void *arg;         /**< as given with the message */
@@ -60,8 +60,8 @@ typedef struct pgq_producer_options {
 
 /** Starts a producer. It connects at once, and again whenever the connection is lost.
  *
- *  A message that is told to be OK is stored exactly once, however often the connection was lost: what a
- * COMMIT without an answer has done, the server is asked on the next connection.
+ *  A message that is told to be OK is stored exactly once, however often the connection was lost: what
+ *  became of a COMMIT that was not answered is asked on the next connection.
  *
  *  @param conninfo as for pgq_open(); copied
  *  @param options  NULL: the defaults
@@ -70,7 +70,7 @@ typedef struct pgq_producer_options {
  *  @return OK, INVALID, NO_MEMORY, CONNECTION, NOT_INSTALLED, ...
  *
  *  Transaction: those of its thread. Blocking: until connected, as pgq_open(). Threads: starts one, with the
- * caller's signal mask. Ownership: the caller closes *out. Since: 0.1. */
+ *  caller's signal mask. Ownership: the caller closes *out. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_producer_open(const char *conninfo, const pgq_producer_options *options,
                                         pgq_producer **out);
 
@@ -110,7 +110,7 @@ PGQ_EXPORT void pgq_producer_last_error(pgq_producer *producer, pgq_error *out);
 /** Ends a producer: takes nothing more, sends what is pending, and frees it. NULL is allowed.
  *
  *  @param timeout_ms how long to wait for what is pending; -1: as long as it takes. What is pending then
- * fails with TIMEOUT or CONNECTION, and on_delivery is told before the call returns
+ *                    fails with TIMEOUT or CONNECTION, and on_delivery is told before the call returns
  *  @return OK: all was delivered, or had failed before. TIMEOUT: not all. STATE: called from on_delivery;
  *          nothing was done
  *

@@ -69,4 +69,11 @@ if [ -x "$PGQ_EXAMPLES/compress" ]; then
         "$said"
 fi
 
+if [ -x "$PGQ_EXAMPLES/producer" ]; then
+    status=0
+    said=$("$PGQ_EXAMPLES/producer" 2>&1) || status=$?
+    check "producer's exit status" 0 "$status"
+    check "what producer printed" "1000 messages are stored" "$said"
+fi
+
 verdict

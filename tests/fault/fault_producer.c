@@ -335,9 +335,9 @@ static void test_judged(void **state)
         pgq_status status;
         int committed;
     } cases[] = {
-        {SAME, 100, PGQ_OK, 1},      {SAME, 900, PGQ_OK, 1},          {RESTARTED, 900, PGQ_OK, 1},
-        {RESTARTED, 400, PGQ_OK, 0}, {CRASHED, 900, PGQ_OK, 1},       {CRASHED, 400, PGQ_STALE, 0},
-        {CRASHED, 100, PGQ_OK, 1},   {TAKEN_OVER, 900, PGQ_STALE, 0},
+        {SAME, 100, PGQ_OK, 1},      {SAME, 900, PGQ_OK, 1},          {RESTARTED, 900, PGQ_STALE, 0},
+        {RESTARTED, 400, PGQ_OK, 0}, {CRASHED, 900, PGQ_STALE, 0},    {CRASHED, 400, PGQ_STALE, 0},
+        {CRASHED, 100, PGQ_OK, 1},   {TAKEN_OVER, 900, PGQ_STALE, 0}, {TAKEN_OVER, 400, PGQ_STALE, 0},
     };
     fixture *f = *state;
     long committed = t_number(f, f->sql, "SELECT pg_current_xact_id()");
@@ -373,6 +373,63 @@ static void test_judged(void **state)
         assert_status(f->q, pgqi_batch_ask(f->q, &batch, &now),
                       *t_ask(f, f->sql, "SELECT pg_xact_status('3')") ? PGQ_OK : PGQ_STALE);
     }
+}
+
+/* --- refusals --- */
+
+static void ignore(void *arg, int begins)
+{
+    (void)arg, (void)begins;
+}
+
+/* How often the server was waited for, to send N messages of which each nth is bad; then it was. */
+static int round_trips(const fixture *f, int nth, int from)
+{
+    enum { N = 1000 };
+    pgqi_taken *messages = calloc(N, sizeof *messages);
+    pgqi_batch batch = {.groups = 1};
+    pgq_enqueue_options o = PGQ_ENQUEUE_OPTIONS_INIT;
+    FILE *trace = tmpfile();
+    char line[4096];
+    int syncs = 0;
+    pgqi_era era;
+
+    assert_true(messages && trace);
+    for (int i = 0; i < N; i++) {
+        messages[i].out = (pgqi_outgoing){"12345", i >= from && i % nth == 0 ? 5 : 4, o, NULL};
+        messages[i].queue = "q";
+        pgqi_taken_append(&batch.list, &messages[i]);
+    }
+    assert_ok(f->q, pgqi_era_read(f->q, &era));
+    PQtrace(pgq_connection(f->q), trace);
+    assert_ok(f->q, pgqi_batch_send(f->q, &batch, &era, ignore, NULL));
+    PQuntrace(pgq_connection(f->q));
+    rewind(trace);
+    while (fgets(line, sizeof line, trace))
+        syncs += strstr(line, "\tSync") != NULL;
+    fclose(trace);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(messages[i].done, 1);
+        assert_int_equal(messages[i].status, messages[i].out.len == 5 ? PGQ_TOO_LONG : PGQ_OK);
+        free(messages[i].text);
+    }
+    free(messages);
+    return syncs;
+}
+
+/* A few round trips, however many messages are bad. */
+static void test_round_trips(void **state)
+{
+    fixture *f = *state;
+
+    t_run(f, f->sql, "SELECT mq.set_queue('q', max_size => 4)");
+    round_trips(f, 2, 1000); /* the statements are prepared */
+    round_trips(f, 2, 1000);
+    assert_int_equal(round_trips(f, 2, 1000), 2);
+    assert_int_equal(round_trips(f, 999, 500), 3);
+    assert_int_equal(round_trips(f, 1, 999), 3);
+    assert_in_range(round_trips(f, 1, 0), 3, 22);
+    assert_in_range(round_trips(f, 2, 0), 3, 22);
 }
 
 /* --- a server that is away --- */
@@ -528,6 +585,7 @@ int main(void)
         FAULT_TEST(test_close_in_commit),
         FAULT_TEST(test_idle_is_ended),
         FAULT_TEST(test_judged),
+        FAULT_TEST(test_round_trips),
         FAULT_TEST(test_away),
         FAULT_TEST(test_without_memory),
     };

@@ -317,6 +317,23 @@ static void settled_beside_expiry(void)
     check_int(0, number(b, "SELECT count(*) FROM mq.message"));
 }
 
+/* What is due, and locked by somebody else, is passed by, and not chosen again and again. */
+static void due_and_held(void)
+{
+    run(a, "SELECT mq.create_queue('q')");
+    long long id = number(a, "SELECT mq.enqueue('q', 'm')");
+    run(a, "SELECT mq.receive('q', 1, 0)");
+    run(a, "BEGIN");
+    check_text("done", text(a, "SELECT mq.ack(%lld, 1)", id));
+    run(b, "SET statement_timeout = '20s'");
+    check_int(0, number(b, "SELECT returned FROM mq.clean('q')"));
+    check_int(0, number(b, "SELECT count(*) FROM mq.pop('q')"));
+    check_int(0, number(b, "SELECT count(*) FROM mq.dequeue('q')"));
+    run(a, "ROLLBACK");
+    check_int(1, number(b, "SELECT returned FROM mq.clean('q')"));
+    run(b, "RESET statement_timeout");
+}
+
 static void many_at_once(void)
 {
     run(a, "SELECT mq.create_queue('q'), mq.enqueue_many('q', array_fill('x'::text, ARRAY[5]))");
@@ -434,6 +451,7 @@ int main(void)
     TEST(receive_rolled_back);
     TEST(settled_twice_at_once);
     TEST(settled_beside_expiry);
+    TEST(due_and_held);
     TEST(many_at_once);
     TEST(in_one_transaction);
     TEST(repeatable_read);
