@@ -132,8 +132,10 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
     }
     if (c) {
         plan->mark = now_us >= c->ask_us;
+        /* Not less often when it costs more: the farther the cursor is behind, the more a claim has to walk
+         * over. */
         if (plan->mark)
-            c->ask_us = now_us + mark_every_us; /* until its cost is known */
+            c->ask_us = now_us + mark_every_us;
         plan->promote = c->due;
         c->due = 0;
     }
@@ -221,8 +223,6 @@ void pgqi_cursor_found(pgqi_cursors *cursors, const char *queue, const pgqi_plan
 
         c->sweep_us = now_us + (pause > sweep_least_us ? pause : sweep_least_us);
     }
-    if (c && plan->mark && found->micros * sweep_share > mark_every_us)
-        c->ask_us = now_us + found->micros * sweep_share;
     if (c && found->taken)
         spot_of(c, found->priority);
     if (c && found->producers && (found->taken || found->exhausted))

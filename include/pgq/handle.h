@@ -40,6 +40,9 @@ typedef struct pgq_open_options {
  *                  memory ran out; close it either way
  *  @return OK, INVALID, NO_MEMORY, CONNECTION. That the namespace is installed is not checked here.
  *
+ *  The library prepares statements on the connection, and names them pgq_*. DEALLOCATE ALL or DISCARD ALL
+ *  costs one call an error at most: they are prepared again.
+ *
  *  Transaction: none. Blocking: until connected, or refused as many times as options say; libpq's
  *  connect_timeout bounds each try. Threads: any. Ownership: the caller closes *out. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_open(const char *conninfo, const pgq_open_options *options, pgq **out);
@@ -76,7 +79,8 @@ PGQ_EXPORT pgq_status pgq_reconnect(pgq *q);
  *  @return NULL if q is NULL or never connected
  *
  *  Transaction: none. Blocking: never. Threads: that of the handle. Ownership: the handle's, do not
- *  finish it; leave no transaction, pipeline mode or LISTEN on an owned one. Since: 0.1. */
+ *  finish it; leave no transaction, pipeline mode or LISTEN on an owned one. Prepared statements named pgq_*
+ *  are the library's there: DEALLOCATE ALL or DISCARD ALL costs one call an error at most. Since: 0.1. */
 PGQ_EXPORT PGconn *pgq_connection(const pgq *q);
 
 /** What went wrong in the last call on q; never NULL. After a success its status is that of the call.
