@@ -126,6 +126,9 @@ void pgqi_cursor_plan(pgqi_cursors *cursors, const char *queue, int sweep, int64
         }
         plan->check_due = now_us >= c->check_due_us;
         plan->due_from = c->due_from;
+        /* Until its cost is known: one thread looks at a time, or with many of them each claim would. */
+        if (plan->check_due)
+            c->check_due_us = now_us + check_due_every_us;
     } else if (c) {
         /* Until its cost is known: one thread sweeps at a time. */
         c->sweep_us = now_us + sweep_least_us;

@@ -17,7 +17,8 @@ struct self {
     size_t at;    /* the queue to look at next */
     size_t tried; /* queues found empty in a row */
     int64_t generation;
-    int sweep;
+    int thorough;       /* this generation is to look from the very start */
+    int sweep;          /* and the next look does */
     int settling;       /* leased.settle is to be sent with the next turn */
     pgqi_leased leased; /* in a scope only its settle is used */
     const char *settle_queue;
@@ -108,12 +109,15 @@ static void unreserve(pgq_worker *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void begin_round(struct self *s)
+/* found: something was found, and more may stand behind it; only a look that finds nothing need be from the
+ * very start. */
+static void begin_round(struct self *s, int found)
 {
     pthread_mutex_lock(&s->w->lock);
     s->generation = s->w->generation;
-    s->sweep = s->w->thorough;
+    s->thorough = s->w->thorough;
     pthread_mutex_unlock(&s->w->lock);
+    s->sweep = s->thorough && !found;
     s->tried = 0;
 }
 
@@ -275,7 +279,7 @@ static int turn(struct self *s)
         s->backoff_us = BACKOFF_FIRST_US;
         handle(s, &take);
         s->at = (s->at + 1) % s->w->n;
-        begin_round(s);
+        begin_round(s, 1);
         return 1;
     }
     unreserve(s->w);
@@ -284,10 +288,15 @@ static int turn(struct self *s)
     s->backoff_us = BACKOFF_FIRST_US;
     if (take.again)
         return 1;
+    if (s->thorough && !take.sweep) {
+        s->sweep = 1;
+        s->tried = 0;
+        return 1;
+    }
     s->at = (s->at + 1) % s->w->n;
     if (++s->tried == s->w->n) {
         park(s, 1);
-        begin_round(s);
+        begin_round(s, 0);
     }
     return 1;
 }
@@ -309,7 +318,7 @@ void *pgqi_worker_thread_main(void *arg)
         .t = t, .w = t->worker, .at = (size_t)t->index % t->worker->n, .backoff_us = BACKOFF_FIRST_US};
 
     if (connect_thread(&s)) {
-        begin_round(&s);
+        begin_round(&s, 0);
         while ((s.settling || !ended(s.w)) && turn(&s))
             continue;
     }
