@@ -11,7 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PAIRS 64
+#define PAIRS    64
+#define QUIET_MS 5
 
 struct relay {
     struct sockaddr_storage server;
@@ -21,7 +22,7 @@ struct relay {
     char dir[64];
     pthread_t thread;
     _Atomic int64_t trips;
-    bool answered[PAIRS]; /* the server spoke last */
+    bool answered[PAIRS]; /* the client has heard the server since it spoke */
 };
 
 static char open_dir[64]; /* for relay_remove() */
@@ -67,15 +68,28 @@ static bool pass(int from, int to)
     return n > 0;
 }
 
+/* A pipeline is sent in pieces, and its first answers may come between them: the server's words are held back
+ * until the client says no more without them. */
+static bool hear_out(int client, int server)
+{
+    struct pollfd more = {.fd = client, .events = POLLIN};
+    while (poll(&more, 1, QUIET_MS) > 0) {
+        if (!pass(client, server))
+            return false;
+    }
+    return true;
+}
+
 /* fds: the door, the wake, and then a client and its server, and so on. */
 static void serve(relay *r, struct pollfd *fds, int i)
 {
     int slot = (i - 2) / 2;
     bool from_client = i % 2 == 0;
+    int other = fds[from_client ? i + 1 : i - 1].fd;
     if (from_client && r->answered[slot])
         r->trips++;
     r->answered[slot] = !from_client;
-    if (pass(fds[i].fd, fds[from_client ? i + 1 : i - 1].fd))
+    if ((from_client || hear_out(other, fds[i].fd)) && pass(fds[i].fd, other))
         return;
     for (int k = 2 + 2 * slot; k < 4 + 2 * slot; k++) {
         close(fds[k].fd);
