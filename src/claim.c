@@ -29,9 +29,10 @@ enum {
 
 const char pgqi_claim_sql[] = "SELECT " PGQI_CLAIM_COLUMNS PGQI_CLAIM_FROM;
 
-static const char one_sql[] = "SELECT " PGQI_CLAIM_MESSAGE("") " FROM %s._claim_one($1, $2, $3, $4, $5)";
+static const char one_sql[] =
+    "SELECT " PGQI_CLAIM_MESSAGE("") " FROM %s._claim_one($1, $2, $3, $4, $5, $6, $7)";
 
-/* The next message behind the only cursor there is, and nothing else to see to. */
+/* The next message behind the cursors, and nothing else to see to. */
 static void init_one(pgqi_claim *c)
 {
     const pgqi_look *look = c->look;
@@ -42,6 +43,13 @@ static void init_one(pgqi_claim *c)
     pgqi_add_given_int8(&c->params, look->lease_ms);
     pgqi_add_int4(&c->params, c->plan.priority[0]);
     pgqi_add_int8(&c->params, c->plan.position[0]);
+    if (c->plan.n > 1) {
+        pgqi_add_int4s(&c->params, c->plan.priority, (size_t)c->plan.n);
+        pgqi_add_int8s(&c->params, c->plan.position, (size_t)c->plan.n);
+    } else {
+        pgqi_add_null_array(&c->params, PGQI_INT4);
+        pgqi_add_null_array(&c->params, PGQI_INT8);
+    }
 }
 
 static void init_long(pgqi_claim *c)
@@ -72,7 +80,7 @@ void pgqi_claim_init(pgqi_claim *c, pgq *q, const pgqi_look *look)
     if (look->filter)
         c->plan.mark = 0;
     c->one = look->may_be_one && look->max == 1 && look->alone && !look->look_behind && !look->filter &&
-             c->plan.n == 1 && !c->plan.mark && !c->plan.check_due && !c->plan.promote && !q->one_missed;
+             c->plan.n > 0 && !c->plan.mark && !c->plan.check_due && !c->plan.promote && !q->one_missed;
     pgqi_params_init(&c->params);
     c->params.prepare = 1;
     if (c->one)

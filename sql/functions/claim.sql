@@ -236,17 +236,20 @@ BEGIN
     END LOOP;
 END $$;
 
--- What most claims are: one message, from the only cursor there is. No row: nothing is there that is so simple to take, and
--- nothing was done; _claim says more. alone is taken for granted with how 0. What has expired and what was lost by its
--- consumer is passed over: a sweep sees to it. attempts and first_received are this time's.
+-- What most claims are: one message, from where the cursors stand: at_priority and at_position are the first one, and if there
+-- are others the arrays hold all of them as in _claim, else NULL. No row: nothing is there that is so simple to take, and
+-- nothing was done; _claim says more. alone is taken for granted with how 0. What has expired and what was lost by its consumer
+-- is passed over: a sweep sees to it. attempts and first_received are this time's.
 CREATE OR REPLACE FUNCTION mq._claim_one(
-    queue text, how smallint, lease_ms bigint, at_priority integer, at_position bigint
+    queue text, how smallint, lease_ms bigint, at_priority integer, at_position bigint,
+    cursor_priority integer[], cursor_position bigint[]
 ) RETURNS SETOF mq.message
 LANGUAGE plpgsql ROWS 1
 SET jit = off SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     began CONSTANT timestamptz := clock_timestamp();
+    locked bigint[];
     q record;
     m mq.message;
     count bigint;
@@ -259,32 +262,40 @@ BEGIN
     INTO q FROM mq.queue t WHERE t.name = queue;
     IF NOT FOUND OR q.paused OR q.urgent OR NOT q.seen THEN
         RETURN;
+    END IF;
+    IF cursor_priority IS NOT NULL THEN
+        -- The ranges are as in _claim.
+        SELECT f.* INTO m FROM generate_series(1, cardinality(cursor_priority)) r (i), LATERAL (
+            SELECT t.* FROM mq.message t
+            WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (cursor_priority[r.i], cursor_position[r.i])
+              AND t.priority < COALESCE(cursor_priority[r.i + 1], 2147483648)
+              AND mq._is_simple(t, t.xmax, t.xmin, how, began)
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED) f LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        locked := ARRAY[m.id];
     ELSIF how = 0 THEN
         SELECT t.* INTO m FROM mq.message t
         WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
-          AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
-          AND (t.errors = 0 AND t.order_key IS NULL
-               OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
+          AND mq._is_simple(t, t.xmax, t.xmin, how, began)
         ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED;
-    ELSIF how = 1 THEN
-        DELETE FROM mq.message d WHERE d.id = ANY (ARRAY(
+    END IF;
+    IF how = 1 THEN
+        DELETE FROM mq.message d WHERE d.id = ANY (COALESCE(locked, ARRAY(
             SELECT t.id FROM mq.message t
             WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
-              AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
-              AND (t.errors = 0 AND t.order_key IS NULL
-                   OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
-            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED))
+              AND mq._is_simple(t, t.xmax, t.xmin, how, began)
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED)))
         RETURNING d.* INTO m;
-    ELSE
+    ELSIF how = 2 THEN
         UPDATE mq.message d SET state = 2, attempts = d.attempts + 1, first_received = COALESCE(d.first_received, began),
                due = began + COALESCE(d.lease_ms, _claim_one.lease_ms, q.lease_ms) * interval '1 ms'
-        WHERE d.id = ANY (ARRAY(
+        WHERE d.id = ANY (COALESCE(locked, ARRAY(
             SELECT t.id FROM mq.message t
             WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
-              AND t.xmax = '0'::xid AND (t.expires IS NULL OR t.expires > began)
-              AND (t.errors = 0 AND t.order_key IS NULL
-                   OR mq._may_take(how, t.xmin, t.errors, t.headers, NULL, t.queue_id, t.order_key, t.id))
-            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED))
+              AND mq._is_simple(t, t.xmax, t.xmin, how, began)
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED)))
         RETURNING d.* INTO m;
     END IF;
     IF m.id IS NULL THEN
@@ -326,6 +337,14 @@ BEGIN
     END IF;
     RETURN order_key IS NULL OR mq._is_next(queue_id, order_key, message_id);
 END $$;
+
+-- Whether a ready message can be taken without anything else to be done first. Inlined where it stands.
+CREATE OR REPLACE FUNCTION mq._is_simple(m mq.message, holder xid, sender xid, how smallint, began timestamptz) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+SELECT holder = '0'::xid AND (m.expires IS NULL OR m.expires > began)
+       AND (m.errors = 0 AND m.order_key IS NULL
+            OR mq._may_take(how, sender, m.errors, m.headers, NULL, m.queue_id, m.order_key, m.id))
+$$;
 
 -- Whether a ready message of an order key may be taken: it is the first of its key, and none of the key is in
 -- flight. Takes the key's lock to the end of the transaction: of two that ask for the same key at once, one is refused.

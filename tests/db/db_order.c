@@ -202,6 +202,41 @@ static void order_requeue_priority(void **state)
     }
 }
 
+/* With cursors at several priorities: what another transaction has locked is passed by, and neither what is
+ * more urgent than all of them nor what lies between two is missed. */
+static void order_several_cursors(void **state)
+{
+    static const char *const first[] = {"p5", "p10", "p20"};
+    static const char *const wanted[] = {"p1", "p5 b", "p7", "p10 a", "p10 b", "p15", "p20 a", "p30"};
+    fixture *f = *state;
+
+    for (int way = 0; way < WAYS; way++) {
+        if (way == RECEIVE_MANY) /* its purge would wait */
+            continue;
+        for (int32_t i = 0; i < 3; i++) {
+            static const int32_t priorities[] = {5, 10, 20};
+
+            send(f, first[i], priorities[i], 0);
+            expect(f, way, 1, &first[i]);
+        }
+        send(f, "p20 a", 20, 0);
+        send(f, "p10 a", 10, 0);
+        send(f, "p5 a", 5, 0);
+        t_run(f, f->sql, "BEGIN");
+        assert_string_equal(t_ask(f, f->sql, "SELECT convert_from(payload, 'UTF8') FROM mq.dequeue('q')"),
+                            "p5 a");
+        send(f, "p5 b", 5, 0);
+        send(f, "p10 b", 10, 0);
+        send(f, "p15", 15, 0);
+        send(f, "p7", 7, 0);
+        send(f, "p30", 30, 0);
+        send(f, "p1", 1, 0);
+        expect(f, way, COUNT_OF(wanted), wanted);
+        t_run(f, f->sql, "DELETE FROM mq.message WHERE convert_from(payload, 'UTF8') = 'p5 a'");
+        t_run(f, f->sql, "COMMIT");
+    }
+}
+
 #define ORDER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, t_teardown)
 
 int main(void)
@@ -212,6 +247,7 @@ int main(void)
         ORDER_TEST(order_retries),
         ORDER_TEST(order_retry_delay),
         ORDER_TEST(order_requeue_priority),
+        ORDER_TEST(order_several_cursors),
     };
 
     return RUN_WITH_SERVER(tests);

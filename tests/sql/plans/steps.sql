@@ -121,11 +121,21 @@ SELECT mq.ack(:id, :attempts);
 SELECT last_value AS head FROM mq.position \gset
 SELECT mq.enqueue_many('q', '{a,b,c}');
 BEGIN;
-SELECT id FROM mq._claim_one('q', 0::smallint, NULL, 999, :head) \gset
+SELECT id FROM mq._claim_one('q', 0::smallint, NULL, 999, :head, NULL, NULL) \gset
 SELECT mq._ack(:id);
 COMMIT;
-SELECT id FROM mq._claim_one('q', 1::smallint, NULL, 999, :head);
-SELECT id, attempts FROM mq._claim_one('q', 2::smallint, NULL, 999, :head) \gset
+SELECT id FROM mq._claim_one('q', 1::smallint, NULL, 999, :head, NULL, NULL);
+SELECT id, attempts FROM mq._claim_one('q', 2::smallint, NULL, 999, :head, NULL, NULL) \gset
+SELECT mq.ack(:id, :attempts);
+\warn @@ one_of
+SELECT last_value AS head FROM mq.position \gset
+SELECT mq.enqueue_many('q', '{a,b,c}');
+BEGIN;
+SELECT id FROM mq._claim_one('q', 0::smallint, NULL, 5, :head, '{5,999}', ARRAY[:head, :head]) \gset
+SELECT mq._ack(:id);
+COMMIT;
+SELECT id FROM mq._claim_one('q', 1::smallint, NULL, 5, :head, '{5,999}', ARRAY[:head, :head]);
+SELECT id, attempts FROM mq._claim_one('q', 2::smallint, NULL, 5, :head, '{5,999}', ARRAY[:head, :head]) \gset
 SELECT mq.ack(:id, :attempts);
 \warn @@ cursor_due
 SELECT last_value AS head FROM mq.position \gset
