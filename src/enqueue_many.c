@@ -148,20 +148,32 @@ static void fill_column(struct scratch *to, const pgqi_outgoing *const *messages
     }
 }
 
+/* The id of each message, or nothing: then the other one says why, or does it. */
+static const char plain_sql[] = "SELECT %s._enqueue_plain_many($1, $2, $3)";
+enum { PLAIN_PARAMS = 3, PLAIN_COLUMNS = 1U << PAYLOADS | 1U << KINDS };
+
 const char pgqi_enqueue_many_sql[] =
     "SELECT r.code, r.detail, r.failed, i.id, COALESCE(i.duplicate, false) FROM "
     "%s._enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) r"
     " LEFT JOIN LATERAL unnest(r.ids, r.duplicates) WITH ORDINALITY AS i (id, duplicate, n) ON true"
     " ORDER BY i.n";
 
+/* A bit for each column that a message has. */
+static unsigned used_by_all(const pgqi_outgoing *const *messages, size_t n)
+{
+    unsigned used = 0;
+
+    for (size_t i = 0; i < n; i++)
+        used |= used_by(messages[i]);
+    return used;
+}
+
 void pgqi_enqueue_many_params(pgqi_params *p, const char *queue, int create_queue,
                               const pgqi_outgoing *const *messages, size_t n)
 {
     struct scratch scratch = {pgqi_alloc(n, sizeof *scratch.elements), pgqi_alloc(n, 8)};
-    unsigned used = 0; /* a bit for each column that a message has */
+    unsigned used = used_by_all(messages, n);
 
-    for (size_t i = 0; i < n; i++)
-        used |= used_by(messages[i]);
     pgqi_params_init(p);
     p->prepare = 1;
     p->failed = !scratch.elements || !scratch.numbers;
@@ -216,6 +228,22 @@ static void free_batch(struct batch *b)
     pgqi_free(b->at);
 }
 
+static pgq_status store(pgq *q, pgqi_params *p, const struct batch *b, PGresult **res)
+{
+    int all = p->n;
+    pgq_status status;
+
+    if (used_by_all(b->at, b->n) != PLAIN_COLUMNS)
+        return pgqi_call_outcome(q, pgqi_enqueue_many_sql, p, res);
+    p->n = PLAIN_PARAMS;
+    status = pgqi_call(q, plain_sql, p, res);
+    p->n = all;
+    if (status != PGQ_OK || PQntuples(*res) > 0)
+        return status;
+    PQclear(*res);
+    return pgqi_call_outcome(q, pgqi_enqueue_many_sql, p, res);
+}
+
 pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
                             int create_queue, int64_t *ids, pgq_status *results)
 {
@@ -234,14 +262,16 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     status = read_messages(q, &b, messages);
     if (status == PGQ_OK) {
         pgqi_enqueue_many_params(&p, queue, create_queue, b.at, n);
-        status = pgqi_call_outcome(q, pgqi_enqueue_many_sql, &p, &res);
+        status = store(q, &p, &b, &res);
         pgqi_params_free(&p);
     }
     for (size_t i = 0; res && i < n; i++) {
+        int plain = PQnfields(res) == 1;
+
         if (ids)
-            ids[i] = pgqi_field_int(res, (int)i, 3);
+            ids[i] = pgqi_field_int(res, (int)i, plain ? 0 : 3);
         if (results)
-            results[i] = pgqi_field_int(res, (int)i, 4) ? PGQ_DUPLICATE : PGQ_OK;
+            results[i] = !plain && pgqi_field_int(res, (int)i, 4) ? PGQ_DUPLICATE : PGQ_OK;
     }
     PQclear(res);
     free_batch(&b);

@@ -37,7 +37,7 @@ BEGIN
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
               reschedule,list,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake}',
             -- It may insert messages, to return those that it takes; but not send.
-            '{_enqueue,_enqueue_plain,_enqueue_many,_store_keyed}',
+            '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}',
             'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
             'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
             'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position');

@@ -158,13 +158,38 @@ BEGIN
           FROM mq.queue q
           WHERE q.name = queue AND current_setting('transaction_isolation') LIKE 'read %'
             -- In this order, which the planner keeps in a CASE only.
-            AND CASE WHEN octet_length(_enqueue_plain.payload) <= COALESCE(NULLIF(q.max_size, -1), 2147483647)
+            AND CASE WHEN mq._fits(octet_length(_enqueue_plain.payload), q.max_size)
                           AND q.delay_ms = 0 AND q.ttl_ms = -1
                           AND pg_try_advisory_xact_lock_shared(q.tableoid::integer, q.id * 4 + 1)
                      THEN nextval(q.sent) > 0 AND mq._ring(q.tableoid::integer, q.id)
                      ELSE false END) s
     RETURNING m.id INTO new_id;
     RETURN new_id;
+END $$;
+
+-- The same for many messages: their ids in order. No row: it is not that simple, and nothing was done.
+CREATE OR REPLACE FUNCTION mq._enqueue_plain_many(queue text, payloads bytea[], kinds smallint[]) RETURNS SETOF bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    q record;
+BEGIN
+    SELECT t.id, t.priority, t.tableoid::integer AS class, t.sent, t.sent_many INTO q FROM mq.queue t
+    WHERE t.name = queue AND current_setting('transaction_isolation') LIKE 'read %'
+      AND CASE WHEN t.delay_ms = 0 AND t.ttl_ms = -1 AND array_position(payloads, NULL) IS NULL AND 2::smallint <> ALL (kinds)
+                    AND (mq._fits(pg_column_size(payloads), t.max_size)
+                         OR mq._fits((SELECT max(octet_length(p)) FROM unnest(payloads) p), t.max_size))
+               THEN pg_try_advisory_xact_lock_shared(t.tableoid::integer, t.id * 4 + 1)
+               ELSE false END;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY INSERT INTO mq.message AS m (id, position, sent, queue_id, priority, state, kind, payload)
+        SELECT s.id, s.id, clock_timestamp(), q.id, q.priority, 0, s.kind, s.payload
+        FROM (SELECT nextval('mq.position') AS id, u.kind, u.payload
+              FROM unnest(payloads, kinds) AS u (payload, kind) OFFSET 0) s
+        RETURNING m.id;
+    PERFORM mq._add_total(q.class, q.id, q.sent, q.sent_many, cardinality(payloads));
+    PERFORM mq._ring(q.class, q.id);
 END $$;
 
 -- kind: 0 binary, 1 text, 2 JSON. Text is taken to be UTF-8: the callers see to it.
@@ -255,13 +280,19 @@ DECLARE
     u record;
     s record;
 BEGIN
+    IF many > 0 AND NOT special AND num_nonnulls(priorities, delays_ms, ttls_ms, headers) = 0 THEN
+        ids := ARRAY(SELECT mq._enqueue_plain_many(queue, payloads, kinds));
+        IF cardinality(ids) > 0 THEN
+            RETURN;
+        END IF;
+    END IF;
     q := mq._open_for_send(queue, create_queue);
     IF q.id IS NULL THEN
         o := mq._no_queue(queue);
     ELSE
         -- Most batches are plain, and of a size: one look tells. Else each message is asked what is wrong with it.
         odd := special OR num_nonnulls(priorities, delays_ms, ttls_ms, headers) > 0
-            OR (SELECT bool_or(m.payload IS NULL OR m.kind = 2) OR max(octet_length(m.payload)) > q.max_size AND q.max_size >= 0
+            OR (SELECT bool_or(m.payload IS NULL OR m.kind = 2) OR NOT mq._fits(max(octet_length(m.payload)), q.max_size)
                 FROM unnest(payloads, kinds) AS m (payload, kind));
         -- Not by subscript: to find an element of an array costs as much as there are before it.
         FOR u IN

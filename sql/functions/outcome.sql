@@ -78,6 +78,10 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Whether a queue takes a payload of so many bytes. Inlined where it stands.
+CREATE OR REPLACE FUNCTION mq._fits(length integer, max_size integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$ SELECT max_size = -1 OR length <= max_size $$;
+
 -- Everything that can be wrong with what most messages have; NULL if nothing is.
 CREATE OR REPLACE FUNCTION mq._message_fault(
     queue text, max_size integer, payload bytea, kind smallint, priority integer,
@@ -87,7 +91,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF payload IS NULL THEN
         RETURN mq._outcome('MQ001', 'the payload must not be NULL; an empty one is allowed');
-    ELSIF max_size >= 0 AND octet_length(payload) > max_size THEN
+    ELSIF NOT mq._fits(octet_length(payload), max_size) THEN
         RETURN mq._outcome('MQ004', format('a payload of %s bytes is over the limit of queue "%s", %s bytes',
                                 octet_length(payload), queue, max_size));
     ELSIF priority < 0 THEN

@@ -142,8 +142,9 @@ BEGIN
     END IF;
     r := mq._enqueue_many(
         queue, ARRAY(SELECT convert_to(p.t, 'UTF8') FROM unnest(payloads) WITH ORDINALITY AS p (t, i) ORDER BY p.i),
-        array_fill(1::smallint, many), array_fill(priority, many), array_fill(mq._ms(delay), many),
-        array_fill(mq._ms(ttl), many), NULL, create_queue, NULL, NULL, NULL, NULL, NULL, order_keys, dedup_keys,
+        array_fill(1::smallint, many), CASE WHEN priority IS NOT NULL THEN array_fill(priority, many) END,
+        CASE WHEN delay IS NOT NULL THEN array_fill(mq._ms(delay), many) END,
+        CASE WHEN ttl IS NOT NULL THEN array_fill(mq._ms(ttl), many) END, NULL, create_queue, NULL, NULL, NULL, NULL, NULL, order_keys, dedup_keys,
         CASE WHEN dedup_window IS NOT NULL THEN array_fill(mq._ms(dedup_window), many) END);
     PERFORM mq._raise(r.code, r.detail);
     RETURN COALESCE(r.ids, '{}');

@@ -2,7 +2,9 @@
 \warn @@ enqueue
 SELECT mq.enqueue('q', 'x');
 \warn @@ enqueue_many
-SELECT mq.enqueue_many('q', '{a,b,c,d,e,f}');
+SELECT mq.enqueue_many('q', '{a,b,c}');
+\warn @@ enqueue_many_ttl
+SELECT mq.enqueue_many('q', '{d,e,f}', ttl => 86400);
 \warn @@ pop
 SELECT mq.pop('q');
 \warn @@ pop_many
