@@ -185,8 +185,9 @@ BEGIN
     END IF;
     RETURN QUERY INSERT INTO mq.message AS m (id, position, sent, queue_id, priority, state, kind, payload)
         SELECT s.id, s.id, clock_timestamp(), q.id, q.priority, 0, s.kind, s.payload
-        FROM (SELECT nextval('mq.position') AS id, u.kind, u.payload
-              FROM unnest(payloads, kinds) AS u (payload, kind) OFFSET 0) s
+        FROM (SELECT nextval('mq.position') AS id, u.*
+              -- Not in FROM, where they would be stored before the first is read.
+              FROM (SELECT unnest(kinds) AS kind, unnest(payloads) AS payload) u OFFSET 0) s
         RETURNING m.id;
     PERFORM mq._add_total(q.class, q.id, q.sent, q.sent_many, cardinality(payloads));
     PERFORM mq._ring(q.class, q.id);
