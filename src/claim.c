@@ -29,8 +29,7 @@ enum {
 
 const char pgqi_claim_sql[] = "SELECT " PGQI_CLAIM_COLUMNS PGQI_CLAIM_FROM;
 
-static const char one_sql[] =
-    "SELECT " PGQI_CLAIM_MESSAGE("") " FROM %s._claim_one($1, $2, $3, $4, $5, $6, $7)";
+static const char one_sql[] = "SELECT " PGQI_CLAIM_MESSAGE " FROM %s._claim_one($1, $2, $3, $4, $5, $6, $7)";
 
 /* The next message behind the cursors, and nothing else to see to. */
 static void init_one(pgqi_claim *c)

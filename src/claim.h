@@ -34,12 +34,12 @@ typedef struct pgqi_claim {
 
 /* Of a message: its position, how long its lease is in ms, and PGQI_MESSAGE_COLUMNS but for the last three.
  */
-#define PGQI_CLAIM_MESSAGE(m)                                                                                \
-    m "position, (date_part('epoch', " m "due - clock_timestamp()) * 1000)::bigint, " m "id, " m             \
-      "priority, attempts, " m "errors, " m "kind, " m "sent, " m "due, first_received, " m "expires, " m    \
-      "headers::text, " m "last_error, " m "payload, " m "order_key, " m "dedup_key"
+#define PGQI_CLAIM_MESSAGE                                                                                   \
+    "position, (date_part('epoch', due - clock_timestamp()) * 1000)::bigint, id, priority, attempts, "       \
+    "errors, kind, sent, due, first_received, expires, headers::text, last_error, payload, order_key, "      \
+    "dedup_key"
 #define PGQI_CLAIM_COLUMNS                                                                                   \
-    PGQI_CLAIM_MESSAGE("(message).")                                                                         \
+    PGQI_CLAIM_MESSAGE                                                                                       \
     ", code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more"
 #define PGQI_CLAIM_FROM " FROM %s._claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 

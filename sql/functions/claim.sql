@@ -17,8 +17,7 @@
 -- mark: report tail and producers, for the cursor.
 -- look_behind: report more.
 --
--- One row a message, with its attempts and when it was first received, this time included; and last a report,
--- without one: code is NULL, or why there is nothing; lost is how many messages were found that stand
+-- One row a message, its attempts and when it was first received being this time's; and last a report, without an id: code is NULL, or why there is nothing; lost is how many messages were found that stand
 -- elsewhere now: their consumer had died and was counted, or they were stuck and are free; exhausted:
 -- nothing is left; micros the time it took; tail the last position given out before the look, and
 -- producers the transactions that may hold one up to there and be in flight; due_in_ms and due_mark
@@ -30,7 +29,9 @@ CREATE OR REPLACE FUNCTION mq._claim(
 ) RETURNS TABLE (
     code text, detail text, lost integer, exhausted boolean, micros integer, tail bigint, producers text,
     due_in_ms bigint, due_mark timestamptz, due_micros integer, more boolean,
-    attempts integer, first_received timestamptz, message mq.message
+    id bigint, "position" bigint, priority integer, attempts integer, errors integer, kind smallint, sent timestamptz,
+    due timestamptz, first_received timestamptz, expires timestamptz, headers json, last_error text, payload bytea,
+    order_key text, dedup_key text
 )
 LANGUAGE plpgsql ROWS 1
 SET jit = off SET plan_cache_mode = force_generic_plan
@@ -51,6 +52,7 @@ DECLARE
     wanted jsonb;
     holder text;
     taken bigint[] := '{}';
+    by_id boolean;  -- the order of what is taken is that of the ids, in which they are found
     expired bigint[];
     died bigint[];
     advanced text[];
@@ -107,11 +109,16 @@ BEGIN
         END IF;
         LOOP
             asked := LEAST(max_count - cardinality(taken), 1000);
-            SELECT count(*) AS seen, array_agg(l.id) AS ids, max(l.priority) AS priority, array_agg(l.position) AS positions,
-                   bool_and(l.holder = '0'::xid AND l.expires IS NULL AND l.order_key IS NULL) AS plain,
-                   array_agg(l.holder) AS holders, array_agg(l.expires <= began) AS expired, array_agg(l.order_key) AS keys
+            SELECT count(*) AS seen, max(l.priority) AS priority, array_agg(l.position) AS positions,
+                   min(l.priority) = max(l.priority) AND bool_and(l.position = l.id) AS by_id,
+                   array_agg(l.id) FILTER (WHERE NOT l.odd) AS plain, array_agg(l.id) FILTER (WHERE l.odd) AS ids,
+                   array_agg(l.holder) FILTER (WHERE l.odd) AS holders,
+                   array_agg(l.expires <= began) FILTER (WHERE l.odd) AS expired,
+                   array_agg(l.order_key) FILTER (WHERE l.odd) AS keys
             INTO r FROM (
-                SELECT t.id, t.priority, t.position, t.xmax AS holder, t.expires, t.order_key FROM mq.message t
+                SELECT t.id, t.priority, t.position, t.xmax AS holder, t.expires, t.order_key,
+                       t.xmax <> '0'::xid OR t.expires IS NOT NULL OR t.order_key IS NOT NULL AS odd
+                FROM mq.message t
                 WHERE t.queue_id = q.id AND t.state = 0
                   AND (t.priority, t.position) >= (at_priority, at_position)
                   AND t.priority < COALESCE(cursor_priority[i + 1], 2147483648)
@@ -120,31 +127,31 @@ BEGIN
                        OR mq._may_take(how, t.xmin, t.errors, t.headers, wanted, t.queue_id, t.order_key, t.id))
                 ORDER BY t.priority, t.position
                 LIMIT asked FOR UPDATE SKIP LOCKED) l;
-            IF r.plain THEN
-                taken := taken || r.ids;
-            ELSE
-                FOR k IN 1 .. r.seen LOOP
-                    IF r.holders[k] <> '0'::xid THEN
-                        holder := mq._holder(r.holders[k]);
-                        CONTINUE WHEN holder = 'held';  -- this transaction has it already
-                        IF holder = 'gone' AND r.expired[k] IS NOT TRUE THEN
-                            died := died || r.ids[k];
-                            CONTINUE;
-                        END IF;
-                    END IF;
-                    IF r.expired[k] THEN
-                        expired := expired || r.ids[k];
-                    ELSE
-                        taken := taken || r.ids[k];
-                    END IF;
-                    IF r.keys[k] IS NOT NULL THEN
-                        ordered := ordered + 1;
-                        IF how = 1 OR r.expired[k] THEN
-                            advanced := advanced || r.keys[k];
-                        END IF;
-                    END IF;
-                END LOOP;
+            IF r.seen > 0 THEN
+                by_id := taken = '{}' AND r.by_id;
             END IF;
+            taken := taken || r.plain;
+            FOR k IN 1 .. COALESCE(cardinality(r.ids), 0) LOOP
+                IF r.holders[k] <> '0'::xid THEN
+                    holder := mq._holder(r.holders[k]);
+                    CONTINUE WHEN holder = 'held';  -- this transaction has it already
+                    IF holder = 'gone' AND r.expired[k] IS NOT TRUE THEN
+                        died := died || r.ids[k];
+                        CONTINUE;
+                    END IF;
+                END IF;
+                IF r.expired[k] THEN
+                    expired := expired || r.ids[k];
+                ELSE
+                    taken := taken || r.ids[k];
+                END IF;
+                IF r.keys[k] IS NOT NULL THEN
+                    ordered := ordered + 1;
+                    IF how = 1 OR r.expired[k] THEN
+                        advanced := advanced || r.keys[k];
+                    END IF;
+                END IF;
+            END LOOP;
             ended := cardinality(taken) = max_count OR ordered >= 1000 OR alone AND died IS NOT NULL;
             EXIT ranges WHEN ended;
             EXIT WHEN r.seen < asked;
@@ -154,31 +161,43 @@ BEGIN
     END LOOP;
     n := cardinality(taken);
 
-    IF n = 1 AND how = 1 THEN
-        DELETE FROM mq.message t WHERE t.id = taken[1] RETURNING t.* INTO message;
-        attempts := message.attempts + 1;
-        first_received := COALESCE(message.first_received, began);
-        RETURN NEXT;
-    ELSIF how = 1 THEN
-        RETURN QUERY WITH gone AS (DELETE FROM mq.message t WHERE t.id = ANY (taken) RETURNING t.priority, t.position, t AS m)
-        SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
-               NULL::timestamptz, NULL::integer, NULL::boolean, 
-               (g.m).attempts + 1, COALESCE((g.m).first_received, began), g.m
-        FROM gone g ORDER BY g.priority, g.position;
-    ELSIF n > 0 AND how = 0 THEN
-        RETURN QUERY SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
-               NULL::timestamptz, NULL::integer, NULL::boolean, 
-               t.attempts + 1, COALESCE(t.first_received, began), t
+    IF n > 0 AND how = 0 THEN
+        RETURN QUERY SELECT code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more,
+            t.id, t.position, t.priority, t.attempts + 1, t.errors, t.kind, t.sent, t.due,
+            COALESCE(t.first_received, began), t.expires, t.headers, t.last_error, t.payload,
+            t.order_key, t.dedup_key
         FROM mq.message t WHERE t.id = ANY (taken) ORDER BY t.priority, t.position;
+    ELSIF n > 0 AND how = 1 AND by_id THEN
+        RETURN QUERY DELETE FROM mq.message t WHERE t.id = ANY (taken)
+        RETURNING code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more,
+            t.id, t.position, t.priority, t.attempts + 1, t.errors, t.kind, t.sent, t.due,
+            COALESCE(t.first_received, began), t.expires, t.headers, t.last_error, t.payload,
+            t.order_key, t.dedup_key;
+    ELSIF n > 0 AND how = 1 THEN
+        RETURN QUERY WITH g AS (DELETE FROM mq.message t WHERE t.id = ANY (taken) RETURNING t.*)
+        SELECT code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more,
+            g.id, g.position, g.priority, g.attempts + 1, g.errors, g.kind, g.sent, g.due,
+            COALESCE(g.first_received, began), g.expires, g.headers, g.last_error, g.payload,
+            g.order_key, g.dedup_key
+        FROM g ORDER BY g.priority, g.position;
+    ELSIF n > 0 AND by_id THEN
+        RETURN QUERY UPDATE mq.message t SET state = 2, attempts = t.attempts + 1, first_received = COALESCE(t.first_received, began),
+            due = began + COALESCE(t.lease_ms, _claim.lease_ms, q.lease_ms) * interval '1 ms'
+        WHERE t.id = ANY (taken)
+        RETURNING code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more,
+            t.id, t.position, t.priority, t.attempts, t.errors, t.kind, t.sent, t.due,
+            t.first_received, t.expires, t.headers, t.last_error, t.payload,
+            t.order_key, t.dedup_key;
     ELSIF n > 0 THEN
-        RETURN QUERY WITH leased AS (
+        RETURN QUERY WITH l AS (
             UPDATE mq.message t SET state = 2, attempts = t.attempts + 1, first_received = COALESCE(t.first_received, began),
                    due = began + COALESCE(t.lease_ms, _claim.lease_ms, q.lease_ms) * interval '1 ms'
-            WHERE t.id = ANY (taken) RETURNING t.priority, t.position, t AS m)
-        SELECT NULL::text, NULL::text, NULL::integer, NULL::boolean, NULL::integer, NULL::bigint, NULL::text, NULL::bigint,
-               NULL::timestamptz, NULL::integer, NULL::boolean, 
-               (l.m).attempts, (l.m).first_received, l.m
-        FROM leased l ORDER BY l.priority, l.position;
+            WHERE t.id = ANY (taken) RETURNING t.*)
+        SELECT code, detail, lost, exhausted, micros, tail, producers, due_in_ms, due_mark, due_micros, more,
+            l.id, l.position, l.priority, l.attempts, l.errors, l.kind, l.sent, l.due,
+            l.first_received, l.expires, l.headers, l.last_error, l.payload,
+            l.order_key, l.dedup_key
+        FROM l ORDER BY l.priority, l.position;
     END IF;
     IF COALESCE(expired, died) IS NOT NULL OR advanced IS NOT NULL THEN
         PERFORM mq._settle_found(q.id, expired, advanced, died);
@@ -209,9 +228,6 @@ BEGIN
                         AND (t.priority, t.position) > (r.priority, r.positions[r.seen]));
     END IF;
     micros := mq._micros_since(began);
-    attempts := NULL;
-    first_received := NULL;
-    message := NULL;
     RETURN NEXT;
 END $$;
 

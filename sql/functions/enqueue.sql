@@ -171,6 +171,7 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._enqueue_plain_many(queue text, payloads bytea[], kinds smallint[]) RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+    now CONSTANT timestamptz := clock_timestamp();
     q record;
 BEGIN
     SELECT t.id, t.priority, t.tableoid::integer AS class, t.sent, t.sent_many INTO q FROM mq.queue t
@@ -184,7 +185,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY INSERT INTO mq.message AS m (id, position, sent, queue_id, priority, state, kind, payload)
-        SELECT s.id, s.id, clock_timestamp(), q.id, q.priority, 0, s.kind, s.payload
+        SELECT s.id, s.id, now, q.id, q.priority, 0, s.kind, s.payload
         FROM (SELECT nextval('mq.position') AS id, u.*
               -- Not in FROM, where they would be stored before the first is read.
               FROM (SELECT unnest(kinds) AS kind, unnest(payloads) AS payload) u OFFSET 0) s

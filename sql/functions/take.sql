@@ -35,7 +35,6 @@ LANGUAGE plpgsql AS $$
 DECLARE
     fault text := mq._take_fault(max_count, lease_ms, filter);
     c record;
-    m mq.message;
     taken boolean := false;
     again boolean := true;
 BEGIN
@@ -44,15 +43,14 @@ BEGIN
         again := false;
         FOR c IN SELECT * FROM mq._claim(queue, max_count, how, lease_ms, filter::text, NULL, NULL, '-infinity',
                                          false, false, false) LOOP
-            IF c.message IS NULL THEN
+            IF c.id IS NULL THEN
                 PERFORM mq._raise(c.code, c.detail);
                 again := c.lost > 0 AND NOT taken;
             ELSE
                 taken := true;
-                m := c.message;
-                RETURN NEXT (m.id, queue, 'in_flight', m.priority, c.attempts, m.errors, mq._kind(m.kind), m.payload,
-                             mq._body(m.kind, m.payload), m.headers, m.sent, m.due, c.first_received,
-                             m.expires, m.last_error, NULL, NULL, m.order_key, m.dedup_key)::mq.item;
+                RETURN NEXT (c.id, queue, 'in_flight', c.priority, c.attempts, c.errors, mq._kind(c.kind), c.payload,
+                             mq._body(c.kind, c.payload), c.headers, c.sent, c.due, c.first_received,
+                             c.expires, c.last_error, NULL, NULL, c.order_key, c.dedup_key)::mq.item;
             END IF;
         END LOOP;
     END LOOP;

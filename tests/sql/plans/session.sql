@@ -19,5 +19,5 @@ PREPARE counts AS
     JOIN pg_class c USING (oid);
 -- As the library claims: with a cursor, in a transaction of its own.
 PREPARE claim(integer, integer, integer[], bigint[], timestamptz) AS
-    SELECT (c.message).id, c.attempts
-    FROM mq._claim('q', $1, $2::smallint, NULL, NULL, $3, $4, $5, true, true, true) c WHERE c.attempts IS NOT NULL;
+    SELECT c.id, c.attempts
+    FROM mq._claim('q', $1, $2::smallint, NULL, NULL, $3, $4, $5, true, true, true) c WHERE c.id IS NOT NULL;
