@@ -21,13 +21,9 @@ static const budget budgets[] = {
     {"a worker's scope, one row written", 2, 2.1},
     {"a worker's scope", 1, 1.1},
     {"a worker's lease", 1, 1.1},
-#ifdef PGQ_HAS_ACK_RECEIVE
     {"ack_receive of 1", 1, 1},
     {"ack_receive of 100", 0.01, 0.01},
-#endif
-#ifdef PGQ_HAS_DEQUEUE_MANY
     {"dequeue_many of 100, one row written", 0.03, 0.03},
-#endif
 };
 
 enum { BATCH = 100, CALLS = 20, HANDLED = 200 };
@@ -127,7 +123,6 @@ static void dequeues_writing(pgq *q)
     assert_ok(q, pgq_dequeue(q, B_QUEUE, writes, NULL));
 }
 
-#ifdef PGQ_HAS_ACK_RECEIVE
 /* What the last call left; settled by the next one. */
 static pgq_receipt held[BATCH];
 static int holding;
@@ -152,9 +147,7 @@ static void goes_on_with_many(pgq *q)
 {
     acks_and_receives(q, BATCH);
 }
-#endif
 
-#ifdef PGQ_HAS_DEQUEUE_MANY
 static int writes_once(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg)
 {
     return writes(q, conn, pgq_messages_get(messages, 0), arg);
@@ -167,7 +160,6 @@ static void dequeues_many(pgq *q)
     assert_ok(q, pgq_dequeue_many(q, B_QUEUE, BATCH, writes_once, NULL, &done));
     assert_int_equal(done, BATCH);
 }
-#endif
 
 static void test_calls(void **state)
 {
@@ -185,13 +177,9 @@ static void test_calls(void **state)
         {"receive and ack of 100", receives_many, BATCH, BATCH},
         {"dequeue, one row written", dequeues_writing, 1, 1},
         {"dequeue", dequeues, 1, 1},
-#ifdef PGQ_HAS_ACK_RECEIVE
         {"ack_receive of 1", goes_on, 1, 1},
         {"ack_receive of 100", goes_on_with_many, BATCH, BATCH},
-#endif
-#ifdef PGQ_HAS_DEQUEUE_MANY
         {"dequeue_many of 100, one row written", dequeues_many, BATCH, BATCH},
-#endif
     };
     const fixture *f = *state;
     PGconn *conn = pgq_connection(f->q);
