@@ -3,7 +3,7 @@
 # The order of the lists is the order of execution.
 set(migrations 0001_core 0002_leases 0003_claims)
 set(functions outcome attributes holder doorbell stats queue enqueue send due settle receipt claim take browse dead
-    clean access)
+    clean doctor access)
 
 set(MIGRATIONS "")
 set(SCHEMA_VERSION 0)
@@ -21,6 +21,8 @@ foreach(name IN LISTS functions)
   file(READ "${SOURCE}/functions/${name}.sql" body)
   string(APPEND FUNCTIONS "${body}\n")
 endforeach()
+# As install.sql.in has them in its text.
+string(MD5 FUNCTIONS_DIGEST "\n${FUNCTIONS}\n")
 
 set(PSQL_HEAD [[
 \if :{?namespace}
@@ -37,5 +39,6 @@ string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
 string(REGEX REPLACE "((0x..,){20})" "\\1\n" bytes "${bytes}")
 file(WRITE "${OUT}/install_sql.c.new"
      "#include \"install_sql.h\"\n\nconst int pgqi_schema_version = ${SCHEMA_VERSION};\n"
+     "const char pgqi_functions_digest[] = \"${FUNCTIONS_DIGEST}\";\n"
      "const unsigned char pgqi_install_sql[] = {\n${bytes}0x00};\n")
 file(COPY_FILE "${OUT}/install_sql.c.new" "${OUT}/install_sql.c" ONLY_IF_DIFFERENT)

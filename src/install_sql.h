@@ -4,6 +4,8 @@
 #define PGQI_INSTALL_SQL_H
 
 extern const int pgqi_schema_version;
+/* Of the functions alone, as the namespace keeps it. */
+extern const char pgqi_functions_digest[];
 extern const unsigned char pgqi_install_sql[];
 
 #endif

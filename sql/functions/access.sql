@@ -22,26 +22,35 @@ BEGIN
     END LOOP;
 END $$;
 
+-- What a part is made of: public functions by name, those beginning with _ that it does not get, and "PRIVILEGES ON TABLE".
+CREATE OR REPLACE FUNCTION mq._part(part text, OUT functions text[], OUT but text[], OUT tables text[])
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF part = 'producer' THEN
+        functions := '{version,enqueue,enqueue_unique,enqueue_many,list_queues,channel,id_text,doctor}';
+        but := '{}';
+        tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'INSERT, SELECT (id, queue_id, order_key, dedup_key) ON message',
+            'SELECT, INSERT, UPDATE, DELETE ON dedup_window', 'USAGE ON position'];
+    ELSE
+        functions :=
+            '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
+              reschedule,list,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor}';
+        -- It may insert messages, to return those that it takes; but not send.
+        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}';
+        tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
+            'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position'];
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION mq._grant_part(role name, part text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+    p record := mq._part(part);
     total regclass;
 BEGIN
-    IF part = 'producer' THEN
-        PERFORM mq._grant(role, '{version,enqueue,enqueue_unique,enqueue_many,list_queues,channel,id_text}', '{}',
-            'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
-            'INSERT, SELECT (id, queue_id, order_key, dedup_key) ON message',
-            'SELECT, INSERT, UPDATE, DELETE ON dedup_window', 'USAGE ON position');
-    ELSE
-        PERFORM mq._grant(role,
-            '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
-              reschedule,list,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake}',
-            -- It may insert messages, to return those that it takes; but not send.
-            '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}',
-            'SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
-            'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
-            'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position');
-    END IF;
+    PERFORM mq._grant(role, p.functions, p.but, VARIADIC p.tables);
     FOR total IN SELECT unnest(ARRAY[q.sent, q.received, q.sent_many, q.received_many]) FROM mq.queue q LOOP
         EXECUTE format('GRANT USAGE, UPDATE ON %s TO %I', total, role);
     END LOOP;

@@ -1,4 +1,4 @@
--- What is not done for every message, as steps.sql. All but the first two look at a small queue.
+-- What is not done for every message, as steps.sql. All but the first two, and doctor, look at a small queue.
 \warn @@ stats
 SELECT mq.stats('q');
 \warn @@ clean_large
@@ -11,6 +11,8 @@ SELECT mq.peek('s');
 SELECT mq.count('s');
 \warn @@ stats_small
 SELECT mq.stats('s');
+\warn @@ doctor
+SELECT mq.doctor(wait_age => 0, dead_per_hour => 1);
 \warn @@ delete_queue
 SELECT mq.create_queue('p'), mq.enqueue('p', 'x');
 SELECT mq.delete_queue('p');
