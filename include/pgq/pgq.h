@@ -30,6 +30,7 @@
 #include <pgq/browse.h>
 #include <pgq/codec.h>
 #include <pgq/dequeue.h>
+#include <pgq/doctor.h>
 #include <pgq/enqueue.h>
 #include <pgq/handle.h>
 #include <pgq/lease.h>

@@ -241,6 +241,17 @@ static pgq_status stats_of_all(pgq *q, const char *queue)
     return status;
 }
 
+static pgq_status doctor(pgq *q, const char *queue)
+{
+    pgq_findings *out = (pgq_findings *)&garbage;
+    pgq_status status = pgq_doctor(q, NULL, &out);
+
+    (void)queue;
+    assert_true(status == PGQ_OK || !out);
+    pgq_findings_free(out);
+    return status;
+}
+
 static pgq_status clean_all(pgq *q, const char *queue)
 {
     (void)queue;
@@ -348,6 +359,7 @@ static const struct {
     {"reschedule", reschedule, 0, PGQ_NOT_FOUND},
     {"set_defaults", set_defaults, 0, PGQ_OK},
     {"stats of all", stats_of_all, 0, PGQ_OK},
+    {"doctor", doctor, 0, PGQ_OK},
     {"clean all", clean_all, 0, PGQ_OK},
     {"cancel", cancel, 0, PGQ_NOT_FOUND},
     {"list_queues", list_queues, 0, PGQ_OK},

@@ -252,6 +252,16 @@ static pgq_status stats(pgq *q)
     return status;
 }
 
+static pgq_status doctor(pgq *q)
+{
+    pgq_findings *findings;
+    pgq_status status = pgq_doctor(q, NULL, &findings);
+
+    assert_true((status == PGQ_OK) == (findings != NULL));
+    pgq_findings_free(findings);
+    return status;
+}
+
 static pgq_status list(pgq *q)
 {
     pgq_messages *m;
@@ -446,6 +456,7 @@ const fault_call fault_calls[] = {
     {"purge", one_message, purge, PGQ_OK, 1},
     {"clean", NULL, clean, PGQ_OK, 1},
     {"stats", NULL, stats, PGQ_OK, 1},
+    {"doctor", NULL, doctor, PGQ_OK, 1},
     {"list", one_message, list, PGQ_OK, 1},
     {"requeue_dead, all", one_dead, requeue_all_dead, PGQ_OK, 1},
     {"receive_id", NULL, receive_id, PGQ_NOT_FOUND, 0},
