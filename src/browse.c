@@ -53,6 +53,31 @@ pgq_status pgq_peek(pgq *q, const char *queue, int max, pgq_messages **out)
     return pgq_list(q, queue, PGQ_STATE_READY, max, 0, out);
 }
 
+pgq_status pgq_get(pgq *q, int64_t id, pgq_messages **out)
+{
+    pgq_status status;
+    pgqi_params p;
+    PGresult *res;
+
+    if (out)
+        *out = NULL;
+    status = pgqi_enter(q);
+    if (status != PGQ_OK)
+        return status;
+    if (!out)
+        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    pgqi_params_init(&p);
+    pgqi_add_int8(&p, id);
+    status = pgqi_call(q, "SELECT queue, " PGQI_MESSAGE_COLUMNS " FROM %s._get($1)", &p, &res);
+    if (status != PGQ_OK)
+        return status;
+    if (PQntuples(res) == 0) {
+        PQclear(res);
+        return pgqi_error_set(&q->error, PGQ_NOT_FOUND, "message %lld does not exist", (long long)id);
+    }
+    return pgqi_messages_make(q, PQgetvalue(res, 0, 0), res, 1, 1, out);
+}
+
 pgq_status pgq_count(pgq *q, const char *queue, pgq_counts *out)
 {
     pgq_status status = pgqi_enter_queue(q, queue);

@@ -33,6 +33,16 @@ PGQ_EXPORT pgq_status pgq_peek(pgq *q, const char *queue, int max, pgq_messages 
 PGQ_EXPORT pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int skip,
                                pgq_messages **out);
 
+/** Looks at one message, whatever its state: waiting, in flight or dead.
+ *
+ *  @param out the message, alone; NULL unless OK or HOOK
+ *  @return OK, NOT_FOUND (unknown, done, or past its time to live), INVALID, HOOK (it could not be decoded:
+ *          see codec.h), ...
+ *
+ *  Transaction: joins one if it is open, and leaves it usable. Blocking: one round trip. Threads: that of
+ *  the handle. Ownership: free *out with pgq_messages_free(). Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_get(pgq *q, int64_t id, pgq_messages **out);
+
 /** Exact numbers, as of one statement. */
 typedef struct pgq_counts {
     int64_t ready, delayed, blocked, in_flight, dead;

@@ -118,6 +118,41 @@ BEGIN
     dead := r.dead;
 END $$;
 
+-- Where a message is and how it stands: no row if it is unknown, done, or ready and past its time to live.
+CREATE OR REPLACE FUNCTION mq._get(message_id bigint)
+RETURNS TABLE (
+    queue text, state text, id bigint, priority integer, attempts integer, errors integer,
+    kind smallint, sent timestamptz, due timestamptz, first_received timestamptz, expires timestamptz,
+    died timestamptz, headers text, last_error text, payload bytea, reason text, order_key text, dedup_key text
+)
+LANGUAGE plpgsql ROWS 1
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT (SELECT q.name FROM mq.queue q WHERE q.id = m.queue_id),
+        CASE WHEN m.state = 0 THEN CASE WHEN mq._holder(m.xmax) = 'held' THEN 'in_flight' ELSE 'ready' END
+             WHEN m.state = 1 THEN 'delayed' WHEN m.state = 2 THEN 'in_flight' ELSE 'blocked' END,
+        m.id, m.priority, m.attempts, m.errors, m.kind, m.sent, m.due, m.first_received, m.expires,
+        NULL::timestamptz, m.headers::text, m.last_error, m.payload, NULL, m.order_key, m.dedup_key
+    FROM mq.message m
+    WHERE m.id = message_id AND (m.state + 0 <> 0 OR COALESCE(m.expires > clock_timestamp(), true));
+    IF NOT FOUND THEN
+        RETURN QUERY
+        SELECT (SELECT q.name FROM mq.queue q WHERE q.id = d.queue_id), 'dead', d.id, d.priority, d.attempts, d.errors,
+            d.kind, d.sent, NULL::timestamptz, d.first_received, d.expires, d.died, d.headers::text, d.last_error,
+            d.payload, d.reason, d.order_key, d.dedup_key
+        FROM mq.dead_letter d WHERE d.id = message_id;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq.get(message_id bigint) RETURNS SETOF mq.item
+LANGUAGE sql AS $$
+    SELECT (r.id, r.queue, r.state, r.priority, r.attempts, r.errors, mq._kind(r.kind), r.payload,
+            mq._body(r.kind, r.payload), r.headers::json, r.sent, r.due, r.first_received,
+            r.expires, r.last_error, r.died, r.reason, r.order_key, r.dedup_key)::mq.item
+    FROM mq._get(message_id) r
+$$;
+
 -- Takes back a message that nobody has taken: true if it was deleted, false if it is unknown or in flight.
 CREATE OR REPLACE FUNCTION mq.cancel(message_id bigint) RETURNS boolean
 LANGUAGE plpgsql

@@ -202,6 +202,63 @@ static void test_D11_dead_letters(void **state)
     payloads(f, PGQ_STATE_DEAD, 9, 0, "");
 }
 
+static void is(const fixture *f, int64_t id, pgq_state state, const char *payload)
+{
+    pgq_messages *m;
+
+    assert_ok(f->q, pgq_get(f->q, id, &m));
+    assert_int_equal(pgq_messages_count(m), 1);
+    assert_true(pgq_messages_get(m, 0)->id == id);
+    assert_int_equal(pgq_messages_get(m, 0)->state, state);
+    assert_string_equal(pgq_messages_get(m, 0)->queue, "q");
+    assert_string_equal(pgq_messages_get(m, 0)->payload, payload);
+    pgq_messages_free(m);
+}
+
+static void test_get_whatever_its_state(void **state)
+{
+    fixture *f = *state;
+    pgq_enqueue_options o = PGQ_ENQUEUE_OPTIONS_INIT;
+    pgq_nack_options dead = PGQ_NACK_OPTIONS_INIT;
+    pgq_messages *m = (pgq_messages *)&o;
+    pgq_receipt r;
+    int64_t id;
+
+    assert_status(f->q, pgq_get(f->q, 1, NULL), PGQ_INVALID);
+    assert_status(f->q, pgq_get(f->q, -1, &m), PGQ_NOT_FOUND);
+    assert_null(m);
+    id = t_send(f->q, "q", "a");
+    is(f, id, PGQ_STATE_READY, "a");
+    r = t_lease(f->q, "q", 60000, NULL);
+    is(f, id, PGQ_STATE_IN_FLIGHT, "a");
+    dead.requeue = 0;
+    assert_ok(f->q, pgq_nack(f->q, &r, 1, &dead, NULL, NULL));
+    is(f, id, PGQ_STATE_DEAD, "a");
+    assert_ok(f->q, pgq_purge_dead(f->q, "q", NULL, 0, NULL));
+    assert_status(f->q, pgq_get(f->q, id, &m), PGQ_NOT_FOUND);
+    o.order_key = "k";
+    id = t_send_as(f->q, "q", "first", &o);
+    is(f, t_send_as(f->q, "q", "second", &o), PGQ_STATE_BLOCKED, "second");
+    /* In a scope, and it leaves the transaction usable where there is nothing. */
+    t_run(f, f->sql, "BEGIN");
+    t_run(f, f->sql, "SELECT mq.dequeue('q')");
+    is(f, id, PGQ_STATE_IN_FLIGHT, "first");
+    t_run(f, f->sql, "ROLLBACK");
+    t_run(f, pgq_connection(f->q), "BEGIN");
+    assert_status(f->q, pgq_get(f->q, 0, &m), PGQ_NOT_FOUND);
+    is(f, id, PGQ_STATE_READY, "first");
+    t_run(f, pgq_connection(f->q), "COMMIT");
+    send_delayed(f, "later", 60000);
+    is(f, t_number(f, f->sql, "SELECT max(id) FROM mq.message"), PGQ_STATE_DELAYED, "later");
+    /* Past its time. */
+    o.order_key = NULL;
+    o.ttl_ms = 60000;
+    id = t_send_as(f->q, "q", "brief", &o);
+    is(f, id, PGQ_STATE_READY, "brief");
+    t_run(f, f->sql, "UPDATE mq.message SET expires = clock_timestamp() WHERE id = %lld", (long long)id);
+    assert_status(f->q, pgq_get(f->q, id, &m), PGQ_NOT_FOUND);
+}
+
 static void test_E5_cancel(void **state)
 {
     fixture *f = *state;
@@ -234,11 +291,9 @@ static void test_E5_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BROWSE_TEST(test_D6_peek_touches_nothing),
-        BROWSE_TEST(test_D7_list_and_count),
-        BROWSE_TEST(test_D8_the_whole_item),
-        BROWSE_TEST(test_D11_dead_letters),
-        BROWSE_TEST(test_E5_cancel),
+        BROWSE_TEST(test_D6_peek_touches_nothing), BROWSE_TEST(test_D7_list_and_count),
+        BROWSE_TEST(test_D8_the_whole_item),       BROWSE_TEST(test_D11_dead_letters),
+        BROWSE_TEST(test_get_whatever_its_state),  BROWSE_TEST(test_E5_cancel),
     };
 
     return RUN_WITH_SERVER(tests);

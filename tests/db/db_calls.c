@@ -258,6 +258,16 @@ static pgq_status clean_all(pgq *q, const char *queue)
     return pgq_clean(q, NULL, NULL);
 }
 
+static pgq_status get(pgq *q, const char *queue)
+{
+    pgq_messages *out;
+    pgq_status status = pgq_get(q, 999999, &out);
+
+    (void)queue;
+    assert_null(out);
+    return status;
+}
+
 static pgq_status cancel(pgq *q, const char *queue)
 {
     (void)queue;
@@ -361,6 +371,7 @@ static const struct {
     {"stats of all", stats_of_all, 0, PGQ_OK},
     {"doctor", doctor, 0, PGQ_OK},
     {"clean all", clean_all, 0, PGQ_OK},
+    {"get", get, 0, PGQ_NOT_FOUND},
     {"cancel", cancel, 0, PGQ_NOT_FOUND},
     {"list_queues", list_queues, 0, PGQ_OK},
     {"reset", reset, 0, PGQ_OK},

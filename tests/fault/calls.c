@@ -156,6 +156,21 @@ static pgq_status list_queues(pgq *q)
     return status;
 }
 
+static pgq_status get(pgq *q)
+{
+    pgq_messages *m;
+    pgq_messages *one;
+    pgq_status status = pgq_peek(q, "q", 1, &m);
+
+    if (status == PGQ_OK) {
+        status = pgq_get(q, pgq_messages_get(m, 0)->id, &one);
+        assert_true((status == PGQ_OK) == (one != NULL));
+        pgq_messages_free(one);
+    }
+    pgq_messages_free(m);
+    return status;
+}
+
 static pgq_status cancel(pgq *q)
 {
     return pgq_cancel(q, 1 << 30);
@@ -430,6 +445,7 @@ const fault_call fault_calls[] = {
     {"pop", one_message, pop, PGQ_OK, 1},
     {"pop, empty", empty, pop, PGQ_EMPTY, 1},
     {"peek", one_message, peek, PGQ_OK, 1},
+    {"get", one_message, get, PGQ_OK, 1},
     {"count", NULL, count, PGQ_OK, 1},
     {"requeue_dead", NULL, requeue_dead, PGQ_OK, 1},
     {"purge_dead", NULL, purge_dead, PGQ_OK, 1},

@@ -28,6 +28,9 @@ SELECT mq._promote_queue('q', clock_timestamp() - interval '1 s', true);
 \warn @@ doze
 SELECT mq.doze('q', false, clock_timestamp() - interval '1 s');
 SELECT mq.awake('q');
+\warn @@ get
+SELECT mq.get(id), mq.cancel(id) FROM mq.enqueue('q', 'x') id;
+SELECT mq.get(0);
 \warn @@ cancel
 SELECT mq.cancel(id) FROM mq.enqueue('q', 'x') id;
 \warn @@ receive
