@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Time: a clock for deadlines, and moments as text. */
-#ifndef LISTEN_CLOCK_H
-#define LISTEN_CLOCK_H
+#ifndef TOOLS_CLOCK_H
+#define TOOLS_CLOCK_H
 
 #include <stdint.h>
 

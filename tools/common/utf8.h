@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LISTEN_UTF8_H
-#define LISTEN_UTF8_H
+#ifndef TOOLS_UTF8_H
+#define TOOLS_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A string that grows. When memory runs out it says so in failed, and stays as it was. */
-#ifndef LISTEN_BUF_H
-#define LISTEN_BUF_H
+#ifndef TOOLS_BUF_H
+#define TOOLS_BUF_H
 
 #include <stdbool.h>
 #include <stddef.h>
