@@ -1,6 +1,6 @@
 # What a builder may choose. A project that takes pgq in by add_subdirectory() gets the library alone.
 option(PGQ_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
-option(PGQ_BUILD_TOOLS "Build pgq-listen" ${PROJECT_IS_TOP_LEVEL})
+option(PGQ_BUILD_TOOLS "Build pgq and pgq-listen" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_BUILD_BENCH "Build pgq-bench" ${PROJECT_IS_TOP_LEVEL})
 option(PGQ_WERROR "Treat warnings as errors" OFF)
