@@ -82,7 +82,7 @@ static void interrupted_enqueueing(void **state)
     char *err = cli_slurp(t, "bg.err", NULL);
     int64_t sent = number_in(err, "interrupted: ");
     free(err);
-    assert_true(sent % 1000 == 0);
+    assert_true(sent > 0);
     assert_int_equal(cli_counts(t, "q").ready, sent);
 }
 

@@ -237,7 +237,7 @@ static void looking(void **state)
         {"pgq stats --fields queue,sent_total,received_total,ready_estimate,exact", 0, "=q\t5\t0\t5\ttrue",
          NULL},
         {"pgq pop q -n 3 >/dev/null; pgq stats q --fields received_total", 0, "=3", NULL},
-        {"pgq watch nowhere", 3, NULL, "queue \"nowhere\" does not exist"},
+        {"pgq watch nowhere", 3, NULL, "\"nowhere\" does not exist"},
         {"pgq watch -n 1 --fields queue,event,sent,ready", 0, "=q\tseen\t0\t2", NULL},
         {"pgq watch q --interval 5ms", 2, NULL, "--interval \"5ms\" is not allowed"},
         {"pgq create 'a\"\\\\' -q; pgq stats --format prometheus | sed -n \"s/$PGQ_NAMESPACE/NS/; "

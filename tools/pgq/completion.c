@@ -136,6 +136,15 @@ static void fish_option(const char *condition, option_id id)
     putchar('\n');
 }
 
+static const char *group_text(const char *name)
+{
+    for (size_t g = 0; g < group_count; g++) {
+        if (strcmp(groups[g].name, name) == 0)
+            return groups[g].text;
+    }
+    return "";
+}
+
 static void fish(void)
 {
     puts("complete -c pgq -f");
@@ -153,7 +162,7 @@ static void fish(void)
         }
         if (is_first(i)) {
             printf("complete -c pgq -n __fish_use_subcommand -a %.*s -d ", (int)len, v->name);
-            fish_quoted(v->name[len] ? groups[5].text : v->summary);
+            fish_quoted(v->name[len] ? group_text(v->group) : v->summary);
             putchar('\n');
         }
         snprintf(seen, sizeof seen, "__fish_seen_subcommand_from %s%s%s",

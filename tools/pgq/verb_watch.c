@@ -160,17 +160,25 @@ static void wait_for(watching *w, int64_t until)
     }
 }
 
+/* Before any row: whether all are there. */
+static int check_queues(const call *c)
+{
+    pgq_status status = PGQ_OK;
+    for (size_t i = 0; status == PGQ_OK && i < c->arg_count; i++) {
+        pgq_stats_list *list;
+        status = pgq_stats(c->session->q, c->args[i], &list);
+        pgq_stats_free(list);
+    }
+    return status == PGQ_OK ? EXIT_DONE : session_failed(c->session->q, status);
+}
+
 int run_watch(call *c)
 {
     int64_t interval = c->opt[O_INTERVAL].set ? c->opt[O_INTERVAL].number : INTERVAL_MS;
     watching w = {.c = c, .left = c->opt[O_COUNT].set ? c->opt[O_COUNT].number : INT64_MAX};
-    int status = look(&w);
-    for (size_t i = 0; status == EXIT_DONE && i < c->arg_count; i++) {
-        if (!find(w.seen, c->args[i])) {
-            say_failed("queue \"%s\" does not exist", c->args[i]);
-            status = EXIT_NOTHING;
-        }
-    }
+    int status = check_queues(c);
+    if (status == EXIT_DONE)
+        status = look(&w);
     while (status == EXIT_DONE && w.left > 0 && !stop_signal()) {
         wait_for(&w, clock_ms() + interval);
         if (!stop_signal())
