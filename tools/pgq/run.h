@@ -33,6 +33,7 @@ int run_list(call *c);
 int run_get(call *c);
 int run_stats(call *c);
 int run_watch(call *c);
+int run_doctor(call *c);
 
 int run_dead_list(call *c);
 int run_dead_show(call *c);

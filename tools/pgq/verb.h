@@ -77,6 +77,14 @@ typedef enum option_id {
     O_ALL,
     O_TARGET,
     O_INTERVAL,
+    O_TRANSACTION_AGE,
+    O_SCOPE_AGE,
+    O_WAIT_AGE,
+    O_HORIZON_AGE,
+    O_DEAD_ROWS,
+    O_BLOAT_BYTES,
+    O_DEAD_PER_HOUR,
+    O_NOTIFY_USAGE,
     O_OPTIONS,        /* how many */
     O_END = O_OPTIONS /* of a verb's list */
 } option_id;

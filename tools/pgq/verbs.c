@@ -32,6 +32,9 @@ static const option_id extend[] = {O_LEASE, O_END};
 static const option_id dead_list[] = {O_COUNT, O_SKIP, O_RAW, O_ZERO, O_END};
 static const option_id dead_requeue[] = {O_ALL, O_TARGET, O_END};
 static const option_id dead_purge[] = {O_ALL, O_YES, O_END};
+static const option_id doctor[] = {O_TRANSACTION_AGE, O_SCOPE_AGE,    O_WAIT_AGE,
+                                   O_HORIZON_AGE,     O_DEAD_ROWS,    O_BLOAT_BYTES,
+                                   O_DEAD_PER_HOUR,   O_NOTIFY_USAGE, O_END};
 static const option_id watch[] = {O_COUNT, O_INTERVAL, O_END};
 
 const group groups[] = {
@@ -346,6 +349,24 @@ const verb verbs[] = {
      "totals and counts, at any depth",
      "Cheap enough for every second. --format prometheus is the text format of Prometheus.",
      run_stats},
+    {"doctor",
+     NULL,
+     "look",
+     "",
+     {NULL},
+     0,
+     0,
+     VERB_ONE_ROW,
+     doctor,
+     "what is wrong with the queues, and what to do about it",
+     "A row for each finding, the worst first: what keeps vacuum from removing dead rows, dead rows and "
+     "bloat, autovacuum's settings, "
+     "the notification queue, privileges, another version, long scopes, queues that nobody takes from, dead "
+     "letters, a pooler in between. "
+     "The options say from which on something is a finding.\n"
+     "A note says what the role may not see: pg_monitor sees all. Exit status 1 if there is a warning or a "
+     "problem, 0 if there is none.",
+     run_doctor},
     {"watch",
      NULL,
      "look",
