@@ -227,7 +227,7 @@ consumers() {
     finds no_consumer '' ''
     sql "SELECT mq.ack(id, attempts) FROM mq.list('waits', 'in_flight')" >/dev/null
     finds no_consumer '' 'problem|waits'
-    run_psql -c "$(in_namespace "DO \$\$ BEGIN FOR i IN 1 .. 1400 LOOP PERFORM mq.pop('waits'); PERFORM pg_sleep(0.004); COMMIT; END LOOP; END \$\$")" 2>/dev/null &
+    run_psql -c "$(in_namespace "DO \$\$ BEGIN FOR i IN 1 .. 1400 LOOP PERFORM mq.pop('waits'); COMMIT; PERFORM pg_sleep(0.004); END LOOP; END \$\$")" 2>/dev/null &
     local popper=$! before
     before=$(sql "SELECT received_total FROM mq.stats('waits')")
     until [ "$(sql "SELECT received_total FROM mq.stats('waits')")" -gt "$before" ]; do kill -0 "$popper"; done
