@@ -158,7 +158,7 @@ static void help_and_completion_agree(void **state)
                "COMP_WORDS=(pgq -n ns pee) COMP_CWORD=3; _pgq; echo ${COMPREPLY[@]}");
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
-    assert_string_equal(t->out, "30\nrequeue\npurge publish\njson\npeek\n");
+    assert_string_equal(t->out, "31\nrequeue\npurge publish\njson\npeek\n");
     cli_run(t, "pgq completion zsh | head -n 1; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);
