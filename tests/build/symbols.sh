@@ -29,7 +29,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 declared >"$work/headers"
 nm -D --defined-only --format=posix "$PGQ_LIBRARY" | awk '$2 != "A" { sub(/@.*/, "", $1); print $1 }' | sort >"$work/exported"
-nm -D --defined-only "$PGQ_LIBRARY" | grep -q '@@LIBPGQ_0' || fault "the symbols carry no version LIBPGQ_0"
+# Not grep -q: it would go before nm has written all, and nm would be at fault.
+nm -D --defined-only "$PGQ_LIBRARY" | grep "@@LIBPGQ_0" >"$work/versioned" || fault "the symbols carry no version LIBPGQ_0"
 [ -s "$work/headers" ] || fault "the headers declare nothing"
 same "the headers" src/libpgq.symbols "$work/headers" "$PGQ_SOURCE_DIR/src/libpgq.symbols"
 same src/libpgq.symbols "the library" "$PGQ_SOURCE_DIR/src/libpgq.symbols" "$work/exported"
