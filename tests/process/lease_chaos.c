@@ -300,12 +300,12 @@ static struct blows run(int64_t send_us, int64_t blow_us)
 int main(void)
 {
     int64_t began = now_us();
-    int64_t seconds = setting("PGQ_LEASE_CHAOS_SECONDS", 50);
+    int64_t seconds = setting("PGQ_LEASE_CHAOS_SECONDS", 35);
     int64_t blow_ms = setting("PGQ_LEASE_CHAOS_BLOW_MS", 250);
     struct blows b;
 
     begin("lease_chaos");
-    messages = setting("PGQ_LEASE_CHAOS_MESSAGES", 10000);
+    messages = setting("PGQ_LEASE_CHAOS_MESSAGES", 7000);
     long_share = setting("PGQ_LEASE_CHAOS_LONG", 30);
     make_queue(QUEUE, ERROR_LIMIT);
     ledger_begin(messages);

@@ -373,7 +373,7 @@ int main(void)
     long quiets = 0;
 
     begin("wakeup");
-    messages = setting("PGQ_WAKEUP_MESSAGES", 30000);
+    messages = setting("PGQ_WAKEUP_MESSAGES", 20000);
     most_takings = messages * 2 + 1000;
     state = shared(sizeof *state);
     committed = shared((size_t)messages * sizeof *committed);
