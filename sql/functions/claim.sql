@@ -17,7 +17,8 @@
 -- mark: report tail and producers, for the cursor.
 -- look_behind: report more.
 --
--- One row a message, its attempts and when it was first received being this time's; and last a report, without an id: code is NULL, or why there is nothing; lost is how many messages were found that stand
+-- One row a message, its attempts and when it was first received being this time's; and last a report,
+-- without an id: code is NULL, or why there is nothing; lost is how many messages were found that stand
 -- elsewhere now: their consumer had died and was counted, or they were stuck and are free; exhausted:
 -- nothing is left; micros the time it took; tail the last position given out before the look, and
 -- producers the transactions that may hold one up to there and be in flight; due_in_ms and due_mark
