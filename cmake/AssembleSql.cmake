@@ -1,9 +1,9 @@
 # Puts sql/ together: pgq.sql for psql, and the same script as a C array for the library.
 #   cmake -DSOURCE=sql -DOUT=dir -DVERSION=x.y.z -P AssembleSql.cmake
 # The order of the lists is the order of execution.
-set(migrations 0001_core 0002_leases 0003_claims)
+set(migrations 0001_core 0002_leases 0003_claims 0004_topics)
 set(functions outcome attributes holder doorbell stats queue enqueue send due settle receipt claim take browse dead
-    clean doctor access)
+    clean topic topic_log topic_publish topic_read topic_subscribe doctor access)
 
 set(MIGRATIONS "")
 set(SCHEMA_VERSION 0)

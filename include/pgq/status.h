@@ -23,6 +23,7 @@ extern "C" {
     X(WAIT, 5, "", "nothing to do: wait for the fd or the timeout")                                          \
     X(DUPLICATE, 6, "", "a message of that dedup key is there already: nothing was sent")                    \
     X(IN_FLIGHT, 7, "", "a consumer has the message")                                                        \
+    X(SHUTDOWN, 8, "", "the wait was ended: the namespace is being shut down")                               \
     X(INVALID, -1, "MQ001", "an argument is not allowed")                                                    \
     X(NOT_FOUND, -2, "MQ002", "there is no such queue or message")                                           \
     X(EXISTS, -3, "MQ003", "the queue exists already")                                                       \

@@ -27,18 +27,25 @@ CREATE OR REPLACE FUNCTION mq._part(part text, OUT functions text[], OUT but tex
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF part = 'producer' THEN
-        functions := '{version,enqueue,enqueue_unique,enqueue_many,list_queues,channel,id_text,doctor}';
+        functions := '{version,enqueue,enqueue_unique,enqueue_many,list_queues,channel,id_text,doctor,
+            topic_publish,topic_publish_many,topic_list,topic_tend}';
         but := '{}';
         tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'SELECT, UPDATE (modified) ON topic_log', 'SELECT ON topic_segment', 'INSERT, SELECT (id) ON topic_message',
+            'SELECT ON topic_binding',
             'INSERT, SELECT (id, queue_id, order_key, dedup_key) ON message',
             'SELECT, INSERT, UPDATE, DELETE ON dedup_window', 'USAGE ON position'];
     ELSE
         functions :=
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
-              reschedule,list,get,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor}';
+              reschedule,list,get,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor,
+              topic_next,topic_latest,topic_subscribe,topic_commit,topic_unsubscribe,topic_subscribers,topic_list,topic_tend,
+              topic_channel,topic_doze,topic_awake}';
         -- It may insert messages, to return those that it takes; but not send.
-        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}';
+        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed,_topic_publish,_topic_publish_many}';
         tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
+            'SELECT ON topic_log', 'SELECT ON topic_segment', 'SELECT ON topic_message', 'SELECT ON topic_binding',
+            'SELECT, INSERT, UPDATE (hold_ms), DELETE ON topic_subscriber', 'SELECT, INSERT, DELETE ON topic_position',
             'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
             'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position'];
     END IF;
@@ -53,6 +60,9 @@ BEGIN
     PERFORM mq._grant(role, p.functions, p.but, VARIADIC p.tables);
     FOR total IN SELECT unnest(ARRAY[q.sent, q.received, q.sent_many, q.received_many]) FROM mq.queue q LOOP
         EXECUTE format('GRANT USAGE, UPDATE ON %s TO %I', total, role);
+    END LOOP;
+    FOR total IN SELECT unnest(ARRAY[l.ids, l.current]) FROM mq.topic_log l LOOP
+        EXECUTE format('GRANT USAGE ON %s TO %I', total, role);
     END LOOP;
     INSERT INTO mq.granted (role, part) VALUES (role, part) ON CONFLICT ON CONSTRAINT granted_pkey DO NOTHING;
 END $$;
@@ -72,5 +82,6 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM mq._put_in_force(NULL);
     PERFORM mq._make_totals(q.id) FROM mq.queue q;
+    PERFORM mq._make_log(l.id) FROM mq.topic_log l;
     PERFORM mq._grant_part(g.role, g.part) FROM mq.granted g JOIN pg_catalog.pg_roles r ON r.rolname = g.role;
 END $$;

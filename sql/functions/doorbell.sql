@@ -120,3 +120,15 @@ CREATE OR REPLACE FUNCTION mq.awake(queue text) RETURNS void
 LANGUAGE sql AS $$
     SELECT pg_advisory_unlock_shared(q.tableoid::integer, q.id * 4) FROM mq.queue q WHERE q.name = awake.queue
 $$;
+
+-- The channel that everybody who waits in this namespace listens on, too. No queue has the id 0.
+CREATE OR REPLACE FUNCTION mq._shutdown_channel() RETURNS text
+LANGUAGE sql STABLE AS $$ SELECT mq._channel('mq.queue'::regclass::oid::integer, 0) $$;
+
+-- Ends every wait in the namespace, with the status SHUTDOWN, when this commits: of listeners, workers, subscribers.
+-- Whoever begins to wait later does so.
+CREATE OR REPLACE FUNCTION mq.shutdown() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify(mq._shutdown_channel(), '');
+END $$;

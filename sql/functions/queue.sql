@@ -86,6 +86,7 @@ BEGIN
     PERFORM mq._withdraw_all(q.id, 9223372036854775807);
     DELETE FROM mq.dead_letter d WHERE d.queue_id = q.id;
     DELETE FROM mq.dedup_window d WHERE d.queue_id = q.id;
+    DELETE FROM mq.topic_binding b WHERE b.queue_id = q.id;
     DELETE FROM mq.queue t WHERE t.id = q.id;
     PERFORM mq._drop_totals();
     RETURN NULL;
@@ -218,9 +219,12 @@ BEGIN
     UPDATE mq.namespace SET auto_create = enabled;
 END $$;
 
--- Every queue, message and dead letter goes; settings and grants stay.
+-- Every queue, topic, message and dead letter goes; settings and grants stay.
 CREATE OR REPLACE FUNCTION mq.reset() RETURNS void
-LANGUAGE sql AS $$
-    TRUNCATE mq.queue, mq.message, mq.dead_letter, mq.dedup_window;
-    SELECT mq._drop_totals();
-$$;
+LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE mq.queue, mq.message, mq.dead_letter, mq.dedup_window,
+             mq.topic_message, mq.topic_subscriber, mq.topic_position, mq.topic_binding;
+    PERFORM mq._drop_totals();
+    PERFORM mq._drop_log(l.id) FROM mq.topic_log l WHERE l.topic <> '';
+END $$;

@@ -1,0 +1,154 @@
+-- Publishing. No publisher waits for another: a message is stored in the log's current segment, and that is all.
+
+-- The way into a topic's log: the producers' key of its bell, then its current segment's key, both to the end of the
+-- transaction. Who holds the second when the segment is still the current one keeps it from being sealed.
+CREATE OR REPLACE FUNCTION mq._topic_enter(topic text, OUT segment integer, OUT ids regclass, OUT class integer, OUT bell integer)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    current regclass;
+    locked integer;
+BEGIN
+    class := 'mq.topic_log'::regclass::oid;
+    bell := mq._bell(topic);
+    IF NOT pg_try_advisory_xact_lock_shared(class, bell * 4 + 1) THEN
+        PERFORM pg_advisory_xact_lock_shared(class, bell * 4 + 1);
+    END IF;
+    SELECT l.ids, l.current INTO ids, current FROM mq.topic_log l WHERE l.topic = _topic_enter.topic;
+    IF NOT FOUND THEN
+        SELECT l.ids, l.current INTO ids, current FROM mq.topic_log l WHERE l.topic = '';
+    END IF;
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        -- One snapshot serves the whole transaction: the topic may have got its log, or lost it, since. Fails if so.
+        PERFORM FROM mq.topic_log l WHERE l.topic IN (_topic_enter.topic, '') FOR SHARE;
+    END IF;
+    LOOP
+        locked := segment;
+        segment := pg_sequence_last_value(current);
+        EXIT WHEN segment = locked;
+        PERFORM pg_advisory_xact_lock_shared('mq.topic_segment'::regclass::oid::integer, segment);
+    END LOOP;
+END $$;
+
+-- What the queues bound to a topic get. Each takes or refuses as a send to it would.
+CREATE OR REPLACE FUNCTION mq._fan_out(topic text, payloads bytea[], kinds smallint[], headers text[], OUT code text, OUT detail text, OUT failed integer)
+LANGUAGE plpgsql AS $$
+DECLARE
+    b record;
+    w record;
+    r record;
+BEGIN
+    FOR b IN SELECT q.name, t.filter FROM mq.topic_binding t JOIN mq.queue q ON q.id = t.queue_id
+             WHERE t.topic = _fan_out.topic ORDER BY q.id LOOP
+        SELECT array_agg(u.i ORDER BY u.i)::integer[] AS numbers, array_agg(u.p ORDER BY u.i) AS payloads,
+               array_agg(u.k ORDER BY u.i) AS kinds, array_agg(u.h ORDER BY u.i) AS headers
+        INTO w FROM unnest(payloads, kinds, headers) WITH ORDINALITY AS u (p, k, h, i)
+        WHERE b.filter IS NULL OR mq._matches(u.h::json, b.filter);
+        CONTINUE WHEN w.numbers IS NULL;
+        r := mq._enqueue_many(b.name, w.payloads, w.kinds, NULL, NULL, NULL,
+                              CASE WHEN headers IS NOT NULL THEN w.headers END, false, NULL, NULL, NULL, NULL, NULL,
+                              NULL, NULL, NULL);
+        CONTINUE WHEN r.code = 'MQ002';  -- it was deleted meanwhile, and its binding with it
+        IF r.code IS NOT NULL THEN
+            code := r.code;
+            detail := r.detail;
+            failed := w.numbers[r.failed];
+            RETURN;
+        END IF;
+    END LOOP;
+END $$;
+
+-- All or nothing, ids in input order. headers, and each of them, may be NULL. On failure one row, with failed the
+-- 1-based number of the message at fault.
+CREATE OR REPLACE FUNCTION mq._topic_publish_many(topic text, payloads bytea[], kinds smallint[], headers text[])
+RETURNS TABLE (code text, detail text, failed integer, id bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    now CONSTANT timestamptz := clock_timestamp();
+    o mq.outcome;
+    e record;
+BEGIN
+    IF mq._topic_fault(topic) IS NOT NULL THEN
+        RETURN QUERY SELECT 'MQ001', mq._topic_fault(topic), NULL::integer, NULL::bigint;
+        RETURN;
+    END IF;
+    IF headers IS NOT NULL OR array_position(payloads, NULL) IS NOT NULL OR 2 = ANY (kinds) THEN
+        FOR i IN 1 .. COALESCE(cardinality(payloads), 0) LOOP
+            o := mq._message_fault(NULL, -1, payloads[i], kinds[i], NULL, NULL, NULL, headers[i]);
+            IF o.code IS NOT NULL THEN
+                RETURN QUERY SELECT o.code, o.detail, i, NULL::bigint;
+                RETURN;
+            END IF;
+        END LOOP;
+    END IF;
+    IF EXISTS (SELECT FROM mq.topic_binding b WHERE b.topic = _topic_publish_many.topic) THEN
+        -- A subtransaction, so that nothing stays behind of a message that a later queue refuses.
+        BEGIN
+            e := mq._fan_out(topic, payloads, kinds, headers);
+            PERFORM mq._raise(e.code, e.detail);
+        EXCEPTION WHEN SQLSTATE 'MQ001' OR SQLSTATE 'MQ004' THEN
+            RETURN QUERY SELECT e.code, e.detail, e.failed, NULL::bigint;
+            RETURN;
+        END;
+    END IF;
+    e := mq._topic_enter(topic);
+    RETURN QUERY INSERT INTO mq.topic_message AS m (segment, id, xid, published, kind, topic, headers, payload)
+        SELECT e.segment, nextval(e.ids), pg_current_xact_id(), now, u.kind, _topic_publish_many.topic, u.headers::json, u.payload
+        FROM (SELECT unnest(kinds) AS kind, unnest(payloads) AS payload, unnest(_topic_publish_many.headers) AS headers) u
+        RETURNING NULL::text, NULL::text, NULL::integer, m.id;
+    PERFORM mq._ring(e.class, e.bell);
+END $$;
+
+-- Text is taken to be UTF-8: the callers see to it.
+CREATE OR REPLACE FUNCTION mq._topic_publish(
+    topic text, payload bytea, kind smallint, headers text, OUT code text, OUT detail text, OUT id bigint
+)
+LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT p.code, p.detail, p.id INTO code, detail, id FROM mq._topic_publish_many(
+        topic, ARRAY[payload], ARRAY[kind], CASE WHEN headers IS NOT NULL THEN ARRAY[headers] END) p;
+END $$;
+
+-- For people and other languages: three functions, for a text, a JSON value and bytes. The message joins the caller's
+-- transaction; its id is given. The first one makes the topic.
+CREATE OR REPLACE FUNCTION mq.topic_publish(topic text, payload text, headers json DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record := mq._topic_publish(topic, convert_to(payload, 'UTF8'), 1::smallint, headers::text);
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN r.id;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq.topic_publish(topic text, payload json, headers json DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record := mq._topic_publish(topic, convert_to(payload::text, 'UTF8'), 2::smallint, headers::text);
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN r.id;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq.topic_publish(topic text, payload bytea, headers json DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record := mq._topic_publish(topic, payload, 0::smallint, headers::text);
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN r.id;
+END $$;
+
+-- Many texts at once: all or nothing, ids in input order.
+CREATE OR REPLACE FUNCTION mq.topic_publish_many(topic text, payloads text[]) RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    texts bytea[] := ARRAY(SELECT convert_to(p.t, 'UTF8') FROM unnest(payloads) WITH ORDINALITY AS p (t, i) ORDER BY p.i);
+    ids bigint[] := '{}';
+    r record;
+BEGIN
+    FOR r IN SELECT * FROM mq._topic_publish_many(topic, texts, array_fill(1::smallint, ARRAY[cardinality(texts)]), NULL) LOOP
+        PERFORM mq._raise(r.code, r.detail);
+        ids := ids || r.id;
+    END LOOP;
+    RETURN ids;
+END $$;

@@ -1,0 +1,293 @@
+-- Reading a topic. See docs/design.md, "Topics".
+--
+-- A position says what has been read, as snapshots: "seen", all that was visible in that snapshot; or
+-- "seen/upto/number/xid/id", that, and of what has become visible in upto since, the messages up to this one: segment by
+-- segment, in each by transaction and id. So a message is never passed over, whenever its transaction commits, and the
+-- messages of one publisher keep their order: what was committed before another transaction began has the lower number
+-- and xid. A reader keeps no lock and writes nothing.
+
+-- What this transaction sees, as far as others have made it: what it publishes itself it may still publish more of.
+CREATE OR REPLACE FUNCTION mq._visible_now() RETURNS pg_snapshot
+LANGUAGE plpgsql AS $$
+DECLARE
+    s pg_snapshot := pg_current_snapshot();
+    own xid8 := pg_current_xact_id_if_assigned();
+BEGIN
+    IF own IS NULL OR own >= pg_snapshot_xmax(s) THEN
+        RETURN s;
+    END IF;
+    RETURN format('%s:%s:%s', pg_snapshot_xmin(s), pg_snapshot_xmax(s), (
+        SELECT string_agg(x::text, ',' ORDER BY x) FROM (SELECT pg_snapshot_xip(s) UNION SELECT own) AS u (x)))::pg_snapshot;
+END $$;
+
+-- NULL: now.
+CREATE OR REPLACE FUNCTION mq._parse_position(
+    after text, OUT seen pg_snapshot, OUT upto pg_snapshot, OUT number bigint, OUT xid xid8, OUT id bigint
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    parts text[] := string_to_array(after, '/');
+BEGIN
+    seen := COALESCE(parts[1]::pg_snapshot, mq._visible_now());
+    upto := parts[2];
+    number := parts[3];
+    xid := parts[4];
+    id := parts[5];
+END $$;
+
+-- What is wrong with a position; NULL: nothing.
+CREATE OR REPLACE FUNCTION mq._position_fault(after text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    p record;
+BEGIN
+    IF after !~ '^[0-9:,]+(/[0-9:,]+/[0-9]+/[0-9]+/[0-9]+)?$' THEN
+        RETURN format('"%s" is no position in a topic', left(after, 80));
+    END IF;
+    p := mq._parse_position(after);
+    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(pg_current_snapshot()) THEN
+        RETURN format('position "%s" is of another server, or of what was here before a restore', left(after, 80));
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN data_exception OR invalid_parameter_value THEN
+    RETURN format('"%s" is no position in a topic', left(after, 80));
+END $$;
+
+-- Where a subscriber may start: 'now', 'oldest', or a position. NULL: it is none of these.
+CREATE OR REPLACE FUNCTION mq._start(start text, OUT code text, OUT detail text, OUT "position" text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF start = 'now' THEN
+        "position" := mq._visible_now();
+    ELSIF start = 'oldest' THEN
+        "position" := '1:1:';
+    ELSE
+        detail := CASE WHEN start IS NULL THEN 'a subscriber starts at "now", "oldest" or a position, not at NULL'
+                       ELSE mq._position_fault(start) || ': "now", "oldest" or a position is allowed' END;
+        code := CASE WHEN detail IS NOT NULL THEN 'MQ001' END;
+        "position" := CASE WHEN detail IS NULL THEN start END;
+    END IF;
+END $$;
+
+-- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on. A
+-- sealed one was complete before its sealing was visible.
+CREATE OR REPLACE FUNCTION mq._segments_to_read(topic text, seen pg_snapshot, from_number bigint)
+RETURNS TABLE (id integer, number bigint, log_id integer, trimmed_by xid8)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    l record;
+BEGIN
+    SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
+    IF NOT FOUND THEN
+        SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = '';
+    END IF;
+    RETURN QUERY SELECT s.id, s.number, l.id, l.trimmed_by FROM mq.topic_segment s
+        WHERE s.log_id = l.id AND (from_number IS NULL OR s.number >= from_number)
+          AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
+        ORDER BY s.number;
+END $$;
+
+-- A segment's messages of a topic, in order, behind (xid, id): those of the transactions in turned; or with turned NULL,
+-- those visible in upto.
+-- The plan is made for each call: which segment, that is which table, stands in the arguments.
+CREATE OR REPLACE FUNCTION mq._topic_page(
+    segment integer, number bigint, topic text, from_xid xid8, from_id bigint, turned xid8[], upto pg_snapshot, many integer
+)
+RETURNS TABLE (
+    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number_of bigint,
+    xid xid8, batch text, new_position text, trimmed boolean
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    IF turned IS NULL THEN
+        RETURN QUERY SELECT NULL::text, NULL::text, m.id, m.published, m.kind, m.headers, m.payload, number, m.xid, NULL::text,
+                NULL::text, NULL::boolean
+            FROM mq.topic_message m
+            WHERE m.segment = _topic_page.segment AND m.topic = _topic_page.topic AND (m.xid, m.id) > (from_xid, from_id)
+              AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
+            ORDER BY m.xid, m.id LIMIT many;
+    ELSE
+        RETURN QUERY SELECT NULL::text, NULL::text, m.id, m.published, m.kind, m.headers, m.payload, number, m.xid, NULL::text,
+                NULL::text, NULL::boolean
+            FROM mq.topic_message m
+            WHERE m.segment = _topic_page.segment AND m.topic = _topic_page.topic AND m.xid = ANY (turned)
+              AND (m.xid, m.id) > (from_xid, from_id)
+            ORDER BY m.xid, m.id LIMIT many;
+    END IF;
+END $$;
+
+-- The next messages of a topic, up to many, in order; then a row of report, with id NULL: new_position, behind what was
+-- read, NULL if there may be more; then it is batch and '/number/xid/id' of the last message. trimmed: messages that were
+-- not read may have been removed, their time being over. An unknown topic has no messages.
+CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer)
+RETURNS TABLE (
+    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
+    xid xid8, batch text, new_position text, trimmed boolean
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    p record := mq._parse_position(after);
+    now pg_snapshot := mq._visible_now();
+    upto pg_snapshot;
+    turned xid8[];
+    s record;
+    got integer := 0;
+    n bigint;
+BEGIN
+    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) THEN
+        code := 'MQ001';
+        detail := mq._position_fault(after);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    trimmed := false;
+    LOOP
+        upto := COALESCE(p.upto, now);
+        -- Those that were in flight and are not any more; the rest has begun since.
+        turned := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x WHERE pg_visible_in_snapshot(x, upto));
+        FOR s IN SELECT * FROM mq._segments_to_read(topic, p.seen, p.number) LOOP
+            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, p.seen) THEN
+                trimmed := true;
+            END IF;
+            IF s.number IS DISTINCT FROM p.number THEN
+                p.xid := '0';
+                p.id := 0;
+            END IF;
+            IF p.xid < pg_snapshot_xmax(p.seen) THEN
+                IF cardinality(turned) > 0 THEN
+                    RETURN QUERY SELECT * FROM mq._topic_page(s.id, s.number, topic, p.xid, p.id, turned, upto, many - got);
+                    GET DIAGNOSTICS n = ROW_COUNT;
+                    got := got + n;
+                    EXIT WHEN got >= many;
+                END IF;
+                p.xid := pg_snapshot_xmax(p.seen);
+                p.id := 0;
+            END IF;
+            RETURN QUERY SELECT * FROM mq._topic_page(s.id, s.number, topic, p.xid, p.id, NULL, upto, many - got);
+            GET DIAGNOSTICS n = ROW_COUNT;
+            got := got + n;
+            EXIT WHEN got >= many;
+        END LOOP;
+        EXIT WHEN got > 0 OR p.upto IS NULL;
+        -- That batch was at its end: what has come since.
+        p.seen := p.upto;
+        p.upto := NULL;
+        p.number := NULL;
+    END LOOP;
+    batch := p.seen::text || '/' || upto::text;
+    new_position := CASE WHEN got < many THEN upto END;
+    RETURN NEXT;
+END $$;
+
+-- The newest message of a topic that was not read, in the order of reading; then the report, whose position is behind
+-- all there is.
+CREATE OR REPLACE FUNCTION mq._topic_latest(topic text, after text)
+RETURNS TABLE (
+    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
+    xid xid8, batch text, new_position text, trimmed boolean
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+DECLARE
+    p record := mq._parse_position(after);
+    now pg_snapshot := mq._visible_now();
+    seen pg_snapshot := COALESCE(p.upto, p.seen);
+    upto pg_snapshot := now;
+    rest boolean := false;
+    turned xid8[];
+    low_xid xid8;
+    low_id bigint;
+    s record;
+BEGIN
+    IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) THEN
+        code := 'MQ001';
+        detail := mq._position_fault(after);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    trimmed := false;
+    -- What has come since the batch that was being read, if one was; then the rest of that.
+    <<ranges>>
+    LOOP
+        turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
+        FOR s IN SELECT * FROM mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END) r ORDER BY r.number DESC LOOP
+            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, seen) THEN
+                trimmed := true;
+            END IF;
+            low_xid := '0';
+            low_id := 0;
+            IF rest AND s.number = p.number THEN
+                low_xid := p.xid;
+                low_id := p.id;
+            END IF;
+            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.number, m.xid, NULL, NULL,
+                    NULL::boolean
+                FROM mq.topic_message m
+                WHERE m.segment = s.id AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
+                  AND m.xid >= pg_snapshot_xmax(seen) AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
+                ORDER BY m.xid DESC, m.id DESC LIMIT 1;
+            EXIT ranges WHEN FOUND;
+            IF cardinality(turned) > 0 THEN
+                RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.number, m.xid, NULL, NULL,
+                        NULL::boolean
+                    FROM mq.topic_message m
+                    WHERE m.segment = s.id AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
+                      AND m.xid = ANY (turned)
+                    ORDER BY m.xid DESC, m.id DESC LIMIT 1;
+                EXIT ranges WHEN FOUND;
+            END IF;
+        END LOOP;
+        EXIT WHEN p.upto IS NULL OR rest;
+        rest := true;
+        seen := p.seen;
+        upto := p.upto;
+    END LOOP;
+    batch := now;
+    new_position := now;
+    RETURN NEXT;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._topic_items(topic text, after text, many integer, latest boolean) RETURNS SETOF mq.topic_item
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    report record;
+BEGIN
+    PERFORM mq._raise('MQ001', mq._topic_fault(topic)) WHERE mq._topic_fault(topic) IS NOT NULL;
+    IF many IS NULL OR many NOT BETWEEN 1 AND 1000000 THEN
+        PERFORM mq._raise('MQ001', format('max_count %s is out of range: 1 to 1000000 is allowed', many));
+    END IF;
+    r := mq._start(after);
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN QUERY
+        WITH read AS MATERIALIZED (
+            SELECT t.* FROM mq._topic_read(topic, r.position, many) t WHERE NOT latest
+            UNION ALL
+            SELECT t.* FROM mq._topic_latest(topic, r.position) t WHERE latest)
+        SELECT m.id, topic, mq._kind(m.kind), m.payload, mq._body(m.kind, m.payload), m.headers, m.published,
+               CASE WHEN latest THEN e.new_position ELSE format('%s/%s/%s/%s', e.batch, m.number, m.xid, m.id) END
+        FROM read m, read e WHERE m.id IS NOT NULL AND e.id IS NULL;
+END $$;
+
+-- The next messages of a topic after a position: what topic_subscribe gave, or the position of a message that was read;
+-- or after 'now', which is none, or from 'oldest' on. Reading changes nothing: the position is the reader's to keep.
+-- None is a normal outcome.
+CREATE OR REPLACE FUNCTION mq.topic_next(topic text, after text, max_count integer DEFAULT 1) RETURNS SETOF mq.topic_item
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM mq._topic_items(topic, after, max_count, false);
+END $$;
+
+-- The newest message after a position, the older ones passed over.
+CREATE OR REPLACE FUNCTION mq.topic_latest(topic text, after text DEFAULT 'oldest') RETURNS SETOF mq.topic_item
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM mq._topic_items(topic, after, 1, true);
+END $$;

@@ -1,0 +1,232 @@
+-- Subscribers. One without a name is a position that its reader keeps. A named one is durable: its position stands in
+-- mq.topic_position, and moves in the transaction that commits it.
+
+CREATE OR REPLACE FUNCTION mq._last_position(subscriber_id integer) RETURNS text
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    RETURN (SELECT p.position FROM mq.topic_position p WHERE p.subscriber_id = _last_position.subscriber_id
+            ORDER BY p.number DESC LIMIT 1);
+END $$;
+
+CREATE OR REPLACE FUNCTION mq._subscriber_fault(name text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(mq._name_fault(name), '^(a )?queue', '\1subscriber') $$;
+
+-- subscriber NULL: no durable one; the position alone. start: where a new one begins, 'now', 'oldest' or a position.
+-- hold_ms: how long what it has not read is kept beyond its time; NULL: not at all, or as it is; -1: not at all.
+-- number: how many times it has committed, the fence of the next commit; created: there was no such subscriber before.
+CREATE OR REPLACE FUNCTION mq._topic_subscribe(
+    topic text, subscriber text, start text, hold_ms bigint,
+    OUT code text, OUT detail text, OUT "position" text, OUT subscriber_id integer, OUT number bigint, OUT created boolean
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+DECLARE
+    s record;
+BEGIN
+    detail := COALESCE(mq._topic_fault(topic), CASE WHEN subscriber IS NOT NULL THEN mq._subscriber_fault(subscriber) END,
+                       CASE WHEN hold_ms <> -1 THEN mq._time_fault('hold', hold_ms, 1) || '; -1 is none' END);
+    IF detail IS NOT NULL THEN
+        code := 'MQ001';
+        RETURN;
+    END IF;
+    s := mq._start(start);
+    code := s.code;
+    detail := s.detail;
+    IF code IS NOT NULL THEN
+        RETURN;
+    END IF;
+    "position" := s.position;
+    created := false;
+    IF subscriber IS NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        SELECT t.id, t.hold_ms INTO s FROM mq.topic_subscriber t
+        WHERE t.topic = _topic_subscribe.topic AND t.name = _topic_subscribe.subscriber;
+        IF FOUND THEN
+            subscriber_id := s.id;
+            IF NULLIF(hold_ms, -1) IS DISTINCT FROM s.hold_ms AND hold_ms IS NOT NULL THEN
+                UPDATE mq.topic_subscriber t SET hold_ms = NULLIF(_topic_subscribe.hold_ms, -1) WHERE t.id = subscriber_id;
+            END IF;
+            SELECT p.position, p.number INTO "position", number FROM mq.topic_position p
+            WHERE p.subscriber_id = _topic_subscribe.subscriber_id ORDER BY p.number DESC LIMIT 1;
+            RETURN;
+        END IF;
+        INSERT INTO mq.topic_subscriber AS t (topic, name, hold_ms) VALUES (topic, subscriber, NULLIF(hold_ms, -1))
+        ON CONFLICT ON CONSTRAINT topic_subscriber_topic_name_key DO NOTHING RETURNING t.id INTO subscriber_id;
+        IF FOUND THEN
+            number := 0;
+            created := true;
+            INSERT INTO mq.topic_position (subscriber_id, number, position) VALUES (subscriber_id, 0, "position");
+            RETURN;
+        END IF;
+    END LOOP;
+END $$;
+
+-- A named subscriber is made, or found again where it was; without a name the position alone is given, for topic_next.
+-- hold in seconds; -1: none.
+CREATE OR REPLACE FUNCTION mq.topic_subscribe(
+    topic text, subscriber text DEFAULT NULL, start text DEFAULT 'now', hold double precision DEFAULT NULL,
+    OUT "position" text, OUT number bigint, OUT created boolean
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record := mq._topic_subscribe(topic, subscriber, start, mq._ms(hold));
+BEGIN
+    PERFORM mq._raise(r.code, r.detail);
+    "position" := r.position;
+    number := r.number;
+    created := r.created;
+END $$;
+
+-- Moves a durable subscriber, in the caller's transaction. number: that of the position it has moved on from, given by
+-- topic_subscribe or the last commit; another one has committed meanwhile if it is not the last any more, and nothing is
+-- done. Waits for a transaction that has committed for the same subscriber and is not over.
+CREATE OR REPLACE FUNCTION mq._topic_commit(subscriber_id integer, number bigint, after text, OUT code text, OUT detail text)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    DELETE FROM mq.topic_position p WHERE p.subscriber_id = _topic_commit.subscriber_id AND p.number = _topic_commit.number;
+    IF FOUND THEN
+        INSERT INTO mq.topic_position (subscriber_id, number, position)
+        VALUES (_topic_commit.subscriber_id, _topic_commit.number + 1, after);
+    ELSIF EXISTS (SELECT FROM mq.topic_position p WHERE p.subscriber_id = _topic_commit.subscriber_id) THEN
+        code := 'MQ005';
+        detail := 'another process has committed for this subscriber meanwhile: subscribe again, to go on from there';
+    ELSE
+        code := 'MQ002';
+        detail := 'the subscriber does not exist any more';
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION mq.topic_commit(topic text, subscriber text, number bigint, after text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    fault text := CASE WHEN after IS NULL THEN 'a position must not be NULL' ELSE mq._position_fault(after) END;
+    r record;
+BEGIN
+    PERFORM mq._raise('MQ001', fault) WHERE fault IS NOT NULL;
+    r := mq._topic_commit((SELECT s.id FROM mq.topic_subscriber s WHERE s.topic = topic_commit.topic AND s.name = subscriber),
+                          number, after);
+    PERFORM mq._raise(r.code, r.detail);
+    RETURN number + 1;
+END $$;
+
+-- Whether there was such a subscriber. What it held back is free.
+CREATE OR REPLACE FUNCTION mq.topic_unsubscribe(topic text, subscriber text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM mq.topic_position p USING mq.topic_subscriber s
+    WHERE s.topic = topic_unsubscribe.topic AND s.name = subscriber AND p.subscriber_id = s.id;
+    DELETE FROM mq.topic_subscriber s WHERE s.topic = topic_unsubscribe.topic AND s.name = subscriber;
+    RETURN FOUND;
+END $$;
+
+-- How many messages a position is behind, counted up to most, and when the first of them was published.
+CREATE OR REPLACE FUNCTION mq._topic_lag(topic text, after text, most bigint, OUT behind bigint, OUT oldest timestamptz)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    p record := mq._parse_position(after);
+    turned xid8[] := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x);
+    s record;
+BEGIN
+    behind := 0;
+    FOR s IN SELECT * FROM mq._segments_to_read(topic, p.seen, NULL) LOOP
+        SELECT behind + count(*), LEAST(oldest, min(u.published)) INTO behind, oldest FROM (
+            (SELECT m.published FROM mq.topic_message m
+             WHERE m.segment = s.id AND m.topic = _topic_lag.topic AND m.xid >= pg_snapshot_xmax(p.seen)
+               AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
+                    OR (s.number, m.xid, m.id) > (p.number, p.xid, p.id))
+             ORDER BY m.xid, m.id LIMIT most - behind)
+            UNION ALL
+            (SELECT m.published FROM mq.topic_message m
+             WHERE m.segment = s.id AND m.topic = _topic_lag.topic AND m.xid = ANY (turned)
+               AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
+                    OR (s.number, m.xid, m.id) > (p.number, p.xid, p.id))
+             LIMIT most - behind)) u;
+        EXIT WHEN behind >= most;
+    END LOOP;
+    behind := LEAST(behind, most);
+END $$;
+
+-- The durable subscribers, of one topic or of all. behind: the messages to be read, counted up to 10000; age: how long
+-- the first of them has been there, in seconds.
+CREATE OR REPLACE FUNCTION mq.topic_subscribers(topic_name text DEFAULT NULL)
+RETURNS TABLE (
+    topic text, subscriber text, behind bigint, age double precision, hold double precision, commits bigint,
+    committed timestamptz, created timestamptz, "position" text
+)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY SELECT s.topic, s.name, l.behind, extract(epoch FROM clock_timestamp() - l.oldest)::double precision,
+            mq._seconds(s.hold_ms), p.number, p.committed, s.created, p.position
+        FROM mq.topic_subscriber s
+        CROSS JOIN LATERAL (SELECT t.number, t.committed, t.position FROM mq.topic_position t
+                            WHERE t.subscriber_id = s.id ORDER BY t.number DESC LIMIT 1) p
+        CROSS JOIN LATERAL mq._topic_lag(s.topic, p.position, 10000) l
+        WHERE topic_name IS NULL OR s.topic = topic_name
+        ORDER BY s.topic, s.name;
+END $$;
+
+-- The topics that the common log holds messages of.
+CREATE OR REPLACE FUNCTION mq._common_topics() RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    s record;
+    found_one text;
+BEGIN
+    FOR s IN SELECT t.id FROM mq.topic_segment t JOIN mq.topic_log l ON l.id = t.log_id WHERE l.topic = '' LOOP
+        found_one := '';
+        LOOP
+            found_one := (SELECT m.topic FROM mq.topic_message m WHERE m.segment = s.id AND m.topic > found_one
+                          ORDER BY m.topic LIMIT 1);
+            EXIT WHEN found_one IS NULL;
+            RETURN NEXT found_one;
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- The topics that were created, that the common log holds messages of, or that somebody subscribes to or has bound.
+-- retain in seconds; own_log: it was created, and has a retention of its own; messages: counted up to 10000; bytes: of its
+-- own log; queues: those bound to it.
+CREATE OR REPLACE FUNCTION mq.topic_list(topic text DEFAULT NULL)
+RETURNS TABLE (
+    name text, own_log boolean, retain double precision, max_messages bigint, messages bigint, oldest timestamptz,
+    newest timestamptz, bytes bigint, subscribers bigint, queues text[]
+)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    common mq.topic_log := (SELECT l FROM mq.topic_log l WHERE l.topic = '');
+BEGIN
+    RETURN QUERY
+        WITH names AS (
+            SELECT l.topic FROM mq.topic_log l WHERE l.topic <> ''
+            UNION SELECT c FROM mq._common_topics() c
+            UNION SELECT s.topic FROM mq.topic_subscriber s
+            UNION SELECT b.topic FROM mq.topic_binding b)
+        SELECT n.topic, l.id IS NOT NULL, mq._seconds(COALESCE(l.retain_ms, common.retain_ms)),
+               CASE WHEN l.id IS NULL THEN common.max_messages ELSE l.max_messages END, g.behind, g.oldest,
+               (SELECT t.published FROM mq._topic_latest(n.topic, '1:1:') t WHERE t.id IS NOT NULL),
+               CASE WHEN l.id IS NOT NULL THEN (
+                   SELECT sum(pg_total_relation_size(i.inhrelid))::bigint FROM pg_catalog.pg_inherits i
+                   JOIN mq.topic_segment s ON s.log_id = l.id
+                   JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relname = 'topic_message_' || s.id
+                   WHERE i.inhparent = 'mq.topic_message'::regclass) END,
+               (SELECT count(*) FROM mq.topic_subscriber s WHERE s.topic = n.topic),
+               ARRAY(SELECT q.name FROM mq.topic_binding b JOIN mq.queue q ON q.id = b.queue_id WHERE b.topic = n.topic ORDER BY 1)
+        FROM names n
+        LEFT JOIN mq.topic_log l ON l.topic = n.topic
+        CROSS JOIN LATERAL mq._topic_lag(n.topic, '1:1:', 10000) g
+        WHERE topic_list.topic IS NULL OR n.topic = topic_list.topic
+        ORDER BY n.topic;
+END $$;
