@@ -69,66 +69,49 @@ BEGIN
     END IF;
 END $$;
 
--- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on. A
--- sealed one was complete before its sealing was visible.
-CREATE OR REPLACE FUNCTION mq._segments_to_read(topic text, seen pg_snapshot, from_number bigint)
-RETURNS TABLE (id integer, number bigint, log_id integer, trimmed_by xid8)
-LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
-DECLARE
-    l record;
+-- The transactions that were in flight in seen and are over in upto; the rest of what is new has begun since. NULL: none.
+CREATE OR REPLACE FUNCTION mq._turned(seen pg_snapshot, upto pg_snapshot) RETURNS xid8[]
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
-    SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
-    IF NOT FOUND THEN
-        SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = '';
+    IF pg_snapshot_xmin(seen) < pg_snapshot_xmax(seen) THEN
+        RETURN (SELECT array_agg(x) FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
     END IF;
-    RETURN QUERY SELECT s.id, s.number, l.id, l.trimmed_by FROM mq.topic_segment s
-        WHERE s.log_id = l.id AND (from_number IS NULL OR s.number >= from_number)
-          AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
-        ORDER BY s.number;
+    RETURN NULL;
 END $$;
 
--- A segment's messages of a topic, in order, behind (xid, id): those of the transactions in turned; or with turned NULL,
--- those visible in upto.
--- The plan is made for each call: which segment, that is which table, stands in the arguments.
-CREATE OR REPLACE FUNCTION mq._topic_page(
-    segment integer, number bigint, topic text, from_xid xid8, from_id bigint, turned xid8[], upto pg_snapshot, many integer
-)
-RETURNS TABLE (
-    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number_of bigint,
-    xid xid8, batch text, new_position text, trimmed boolean
+-- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
+-- order; and the log's trimmed_by. A sealed one was complete before its sealing was visible.
+CREATE OR REPLACE FUNCTION mq._segments_to_read(
+    topic text, seen pg_snapshot, from_number bigint, OUT ids integer[], OUT numbers bigint[], OUT trimmed_by xid8
 )
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    log integer;
 BEGIN
-    IF turned IS NULL THEN
-        RETURN QUERY SELECT NULL::text, NULL::text, m.id, m.published, m.kind, m.headers, m.payload, number, m.xid, NULL::text,
-                NULL::text, NULL::boolean
-            FROM mq.topic_message m
-            WHERE m.segment = _topic_page.segment AND m.topic = _topic_page.topic AND (m.xid, m.id) > (from_xid, from_id)
-              AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
-            ORDER BY m.xid, m.id LIMIT many;
-    ELSE
-        RETURN QUERY SELECT NULL::text, NULL::text, m.id, m.published, m.kind, m.headers, m.payload, number, m.xid, NULL::text,
-                NULL::text, NULL::boolean
-            FROM mq.topic_message m
-            WHERE m.segment = _topic_page.segment AND m.topic = _topic_page.topic AND m.xid = ANY (turned)
-              AND (m.xid, m.id) > (from_xid, from_id)
-            ORDER BY m.xid, m.id LIMIT many;
+    SELECT t.id, t.trimmed_by INTO log, trimmed_by FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
+    IF NOT FOUND THEN
+        SELECT t.id, t.trimmed_by INTO log, trimmed_by FROM mq.topic_log t WHERE t.topic = '';
     END IF;
+    SELECT array_agg(s.id ORDER BY s.number), array_agg(s.number ORDER BY s.number) INTO ids, numbers
+    FROM mq.topic_segment s
+    WHERE s.log_id = log AND (from_number IS NULL OR s.number >= from_number)
+      AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen));
 END $$;
 
 -- The next messages of a topic, up to many, in order; then a row of report, with id NULL: new_position, behind what was
 -- read, NULL if there may be more; then it is batch and '/number/xid/id' of the last message. trimmed: messages that were
 -- not read may have been removed, their time being over. An unknown topic has no messages.
+-- The plans are made for each call: which segment, that is which table, stands in the variables. So nothing else here is
+-- a query.
 CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer)
 RETURNS TABLE (
     code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
     xid xid8, batch text, new_position text, trimmed boolean
 )
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
     p record := mq._parse_position(after);
@@ -136,7 +119,7 @@ DECLARE
     upto pg_snapshot;
     turned xid8[];
     s record;
-    got integer := 0;
+    got bigint := 0;
     n bigint;
 BEGIN
     IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) THEN
@@ -148,19 +131,22 @@ BEGIN
     trimmed := false;
     LOOP
         upto := COALESCE(p.upto, now);
-        -- Those that were in flight and are not any more; the rest has begun since.
-        turned := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x WHERE pg_visible_in_snapshot(x, upto));
-        FOR s IN SELECT * FROM mq._segments_to_read(topic, p.seen, p.number) LOOP
-            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, p.seen) THEN
-                trimmed := true;
-            END IF;
-            IF s.number IS DISTINCT FROM p.number THEN
+        turned := CASE WHEN pg_snapshot_xmin(p.seen) < pg_snapshot_xmax(p.seen) THEN mq._turned(p.seen, upto) END;
+        s := mq._segments_to_read(topic, p.seen, p.number);
+        trimmed := trimmed OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, p.seen);
+        FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
+            IF s.numbers[i] IS DISTINCT FROM p.number THEN
                 p.xid := '0';
                 p.id := 0;
             END IF;
             IF p.xid < pg_snapshot_xmax(p.seen) THEN
-                IF cardinality(turned) > 0 THEN
-                    RETURN QUERY SELECT * FROM mq._topic_page(s.id, s.number, topic, p.xid, p.id, turned, upto, many - got);
+                IF turned IS NOT NULL THEN
+                    RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
+                            NULL::boolean
+                        FROM mq.topic_message m
+                        WHERE m.segment = s.ids[i] AND m.topic = _topic_read.topic AND m.xid = ANY (turned)
+                          AND (m.xid, m.id) > (p.xid, p.id)
+                        ORDER BY m.xid, m.id LIMIT many - got;
                     GET DIAGNOSTICS n = ROW_COUNT;
                     got := got + n;
                     EXIT WHEN got >= many;
@@ -168,7 +154,12 @@ BEGIN
                 p.xid := pg_snapshot_xmax(p.seen);
                 p.id := 0;
             END IF;
-            RETURN QUERY SELECT * FROM mq._topic_page(s.id, s.number, topic, p.xid, p.id, NULL, upto, many - got);
+            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
+                    NULL::boolean
+                FROM mq.topic_message m
+                WHERE m.segment = s.ids[i] AND m.topic = _topic_read.topic AND (m.xid, m.id) > (p.xid, p.id)
+                  AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
+                ORDER BY m.xid, m.id LIMIT many - got;
             GET DIAGNOSTICS n = ROW_COUNT;
             got := got + n;
             EXIT WHEN got >= many;
@@ -216,29 +207,28 @@ BEGIN
     -- What has come since the batch that was being read, if one was; then the rest of that.
     <<ranges>>
     LOOP
-        turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
-        FOR s IN SELECT * FROM mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END) r ORDER BY r.number DESC LOOP
-            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, seen) THEN
-                trimmed := true;
-            END IF;
+        turned := mq._turned(seen, upto);
+        s := mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END);
+        trimmed := trimmed OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, seen);
+        FOR i IN REVERSE COALESCE(cardinality(s.ids), 0) .. 1 LOOP
             low_xid := '0';
             low_id := 0;
-            IF rest AND s.number = p.number THEN
+            IF rest AND s.numbers[i] = p.number THEN
                 low_xid := p.xid;
                 low_id := p.id;
             END IF;
-            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.number, m.xid, NULL, NULL,
+            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
                     NULL::boolean
                 FROM mq.topic_message m
-                WHERE m.segment = s.id AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
+                WHERE m.segment = s.ids[i] AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
                   AND m.xid >= pg_snapshot_xmax(seen) AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
                 ORDER BY m.xid DESC, m.id DESC LIMIT 1;
             EXIT ranges WHEN FOUND;
-            IF cardinality(turned) > 0 THEN
-                RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.number, m.xid, NULL, NULL,
+            IF turned IS NOT NULL THEN
+                RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
                         NULL::boolean
                     FROM mq.topic_message m
-                    WHERE m.segment = s.id AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
+                    WHERE m.segment = s.ids[i] AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
                       AND m.xid = ANY (turned)
                     ORDER BY m.xid DESC, m.id DESC LIMIT 1;
                 EXIT ranges WHEN FOUND;

@@ -135,22 +135,23 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
-    turned xid8[] := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x);
+    turned xid8[] := mq._turned(p.seen, mq._visible_now());
     s record;
 BEGIN
     behind := 0;
-    FOR s IN SELECT * FROM mq._segments_to_read(topic, p.seen, NULL) LOOP
+    s := mq._segments_to_read(topic, p.seen, NULL);
+    FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
         SELECT behind + count(*), LEAST(oldest, min(u.published)) INTO behind, oldest FROM (
             (SELECT m.published FROM mq.topic_message m
-             WHERE m.segment = s.id AND m.topic = _topic_lag.topic AND m.xid >= pg_snapshot_xmax(p.seen)
+             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid >= pg_snapshot_xmax(p.seen)
                AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
-                    OR (s.number, m.xid, m.id) > (p.number, p.xid, p.id))
+                    OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
              ORDER BY m.xid, m.id LIMIT most - behind)
             UNION ALL
             (SELECT m.published FROM mq.topic_message m
-             WHERE m.segment = s.id AND m.topic = _topic_lag.topic AND m.xid = ANY (turned)
+             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid = ANY (turned)
                AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
-                    OR (s.number, m.xid, m.id) > (p.number, p.xid, p.id))
+                    OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
              LIMIT most - behind)) u;
         EXIT WHEN behind >= most;
     END LOOP;
