@@ -82,6 +82,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     s record;
 BEGIN
+    PERFORM mq._hear(l.current) FROM mq.topic_log l WHERE l.id = _holds.log_id;
     FOR s IN SELECT t.id FROM mq.topic_segment t WHERE t.log_id = _holds.log_id LOOP
         IF EXISTS (SELECT FROM mq.topic_message m WHERE m.segment = s.id AND m.topic = _holds.topic) THEN
             RETURN true;

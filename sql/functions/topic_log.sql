@@ -4,6 +4,12 @@
 --   0:          whoever tends the logs
 --   a segment:  held shared, to the end of the transaction, by whoever writes to it; exclusively by whoever seals it
 
+-- Has this session hear of segments that others have made: to take a lock that is not held is to hear of all that has been
+-- changed, and this one is given back at once. A session that has held mq.topic_message since before knows nothing of
+-- them else; its inserts would fail, and its reads find nothing there. Always true.
+CREATE OR REPLACE FUNCTION mq._hear(current regclass) RETURNS boolean
+LANGUAGE sql AS $$ SELECT pg_relation_is_updatable(current, false) >= 0 $$;
+
 -- A new segment, free. Its place in the doorbell's keys and in mq.topic_message is its id.
 CREATE OR REPLACE FUNCTION mq._make_segment() RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -183,6 +189,7 @@ BEGIN
         RETURN 1000;
     END IF;
     FOR l IN SELECT t.* FROM mq.topic_log t ORDER BY t.id LOOP
+        PERFORM mq._hear(l.current);
         again := mq._tend_log(l) OR again;
         next_ms := LEAST(next_ms, GREATEST(l.retain_ms / 16, 20), CASE WHEN l.max_messages IS NOT NULL THEN 1000 END);
     END LOOP;

@@ -28,6 +28,7 @@ BEGIN
         EXIT WHEN segment = locked;
         PERFORM pg_advisory_xact_lock_shared('mq.topic_segment'::regclass::oid::integer, segment);
     END LOOP;
+    PERFORM mq._hear(current);
 END $$;
 
 -- What the queues bound to a topic get. Each takes or refuses as a send to it would.

@@ -88,15 +88,17 @@ LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     log integer;
+    current regclass;
 BEGIN
-    SELECT t.id, t.trimmed_by INTO log, trimmed_by FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
+    SELECT t.id, t.trimmed_by, t.current INTO log, trimmed_by, current FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
     IF NOT FOUND THEN
-        SELECT t.id, t.trimmed_by INTO log, trimmed_by FROM mq.topic_log t WHERE t.topic = '';
+        SELECT t.id, t.trimmed_by, t.current INTO log, trimmed_by, current FROM mq.topic_log t WHERE t.topic = '';
     END IF;
     SELECT array_agg(s.id ORDER BY s.number), array_agg(s.number ORDER BY s.number) INTO ids, numbers
     FROM mq.topic_segment s
     WHERE s.log_id = log AND (from_number IS NULL OR s.number >= from_number)
       AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen));
+    PERFORM mq._hear(current);
 END $$;
 
 -- The next messages of a topic, up to many, in order; then a row of report, with id NULL: new_position, behind what was
