@@ -13,7 +13,10 @@ DECLARE
     s pg_snapshot := pg_current_snapshot();
     own xid8 := pg_current_xact_id_if_assigned();
 BEGIN
-    IF own IS NULL OR own >= pg_snapshot_xmax(s) THEN
+    IF pg_is_in_recovery() THEN
+        -- A standby does not say which transactions are in flight: all that is older than the oldest of them is over.
+        RETURN format('%1$s:%1$s:', pg_snapshot_xmin(s));
+    ELSIF own IS NULL OR own >= pg_snapshot_xmax(s) THEN
         RETURN s;
     END IF;
     RETURN format('%s:%s:%s', pg_snapshot_xmin(s), pg_snapshot_xmax(s), (
@@ -39,14 +42,23 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._position_fault(after text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
+    now pg_snapshot := mq._visible_now();
     p record;
+    upto pg_snapshot;
 BEGIN
     IF after !~ '^[0-9:,]+(/[0-9:,]+/[0-9]+/[0-9]+/[0-9]+)?$' THEN
         RETURN format('"%s" is no position in a topic', left(after, 80));
     END IF;
     p := mq._parse_position(after);
-    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(pg_current_snapshot()) THEN
-        RETURN format('position "%s" is of another server, or of what was here before a restore', left(after, 80));
+    upto := COALESCE(p.upto, p.seen);
+    IF current_setting('transaction_isolation') NOT LIKE 'read %'
+       AND (pg_snapshot_xmax(upto) > pg_snapshot_xmax(now)
+            OR EXISTS (SELECT FROM pg_snapshot_xip(now) x WHERE pg_visible_in_snapshot(x, upto))) THEN
+        RETURN format('position "%s" is later than what this transaction sees, being of %s', left(after, 80),
+                      upper(current_setting('transaction_isolation')));
+    ELSIF pg_snapshot_xmax(upto) > pg_snapshot_xmax(now) THEN
+        RETURN format('position "%s" is of another server, or of what was here before a restore or a crash: see topic_restored',
+                      left(after, 80));
     END IF;
     RETURN NULL;
 EXCEPTION WHEN data_exception OR invalid_parameter_value THEN
@@ -72,20 +84,36 @@ END $$;
 -- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on. A
 -- sealed one was complete before its sealing was visible.
 CREATE OR REPLACE FUNCTION mq._segments_to_read(topic text, seen pg_snapshot, from_number bigint)
-RETURNS TABLE (id integer, number bigint, log_id integer, trimmed_by xid8)
+RETURNS TABLE (id integer, number bigint, log_id integer)
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    l record;
+    log integer;
 BEGIN
-    SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
+    SELECT t.id INTO log FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
     IF NOT FOUND THEN
-        SELECT t.id, t.trimmed_by INTO l FROM mq.topic_log t WHERE t.topic = '';
+        SELECT t.id INTO log FROM mq.topic_log t WHERE t.topic = '';
     END IF;
-    RETURN QUERY SELECT s.id, s.number, l.id, l.trimmed_by FROM mq.topic_segment s
-        WHERE s.log_id = l.id AND (from_number IS NULL OR s.number >= from_number)
+    RETURN QUERY SELECT s.id, s.number, log FROM mq.topic_segment s
+        WHERE s.log_id = log AND s.number >= COALESCE(from_number, 0)
           AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
         ORDER BY s.number;
+END $$;
+
+-- Whether messages of a log were removed that somebody at seen, who has come to segment number in the batch that follows, may
+-- not have read. Asked after reading: what is emptied meanwhile is among it. Who begins with the oldest misses nothing.
+CREATE OR REPLACE FUNCTION mq._trimmed(log integer, seen pg_snapshot, number bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_variable
+DECLARE
+    last mq.topic_segment;
+BEGIN
+    SELECT t.* INTO last FROM mq.topic_segment t WHERE t.log_id = log ORDER BY t.number DESC LIMIT 1;
+    RETURN COALESCE(last.trimmed >= number, last.trimmed IS NOT NULL AND pg_snapshot_xmax(seen) > '1'::xid8)
+       AND NOT COALESCE(pg_visible_in_snapshot(last.trimmed_by, seen), false);
 END $$;
 
 -- A segment's messages of a topic, in order, behind (xid, id): those of the transactions in turned; or with turned NULL,
@@ -112,10 +140,13 @@ BEGIN
     ELSE
         RETURN QUERY SELECT NULL::text, NULL::text, m.id, m.published, m.kind, m.headers, m.payload, number, m.xid, NULL::text,
                 NULL::text, NULL::boolean
-            FROM mq.topic_message m
-            WHERE m.segment = _topic_page.segment AND m.topic = _topic_page.topic AND m.xid = ANY (turned)
-              AND (m.xid, m.id) > (from_xid, from_id)
-            ORDER BY m.xid, m.id LIMIT many;
+            -- One after the other: = ANY would not come in order, and with the order all of the topic would be gone through.
+            FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                SELECT w.* FROM mq.topic_message w
+                WHERE w.segment = _topic_page.segment AND w.topic = _topic_page.topic AND w.xid = t.x
+                  AND (w.xid, w.id) > (from_xid, from_id)
+                ORDER BY w.xid, w.id LIMIT many) m
+            WHERE t.x >= from_xid LIMIT many;
     END IF;
 END $$;
 
@@ -138,22 +169,24 @@ DECLARE
     s record;
     got integer := 0;
     n bigint;
+    log integer;
+    first_seen CONSTANT pg_snapshot := p.seen;
+    first_number CONSTANT bigint := p.number;
 BEGIN
-    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) THEN
-        code := 'MQ001';
+    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         detail := mq._position_fault(after);
-        RETURN NEXT;
-        RETURN;
+        IF detail IS NOT NULL THEN
+            code := 'MQ001';
+            RETURN NEXT;
+            RETURN;
+        END IF;
     END IF;
-    trimmed := false;
     LOOP
         upto := COALESCE(p.upto, now);
         -- Those that were in flight and are not any more; the rest has begun since.
         turned := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x WHERE pg_visible_in_snapshot(x, upto));
         FOR s IN SELECT * FROM mq._segments_to_read(topic, p.seen, p.number) LOOP
-            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, p.seen) THEN
-                trimmed := true;
-            END IF;
+            log := s.log_id;
             IF s.number IS DISTINCT FROM p.number THEN
                 p.xid := '0';
                 p.id := 0;
@@ -181,6 +214,7 @@ BEGIN
     END LOOP;
     batch := p.seen::text || '/' || upto::text;
     new_position := CASE WHEN got < many THEN upto END;
+    trimmed := mq._trimmed(log, first_seen, first_number);
     RETURN NEXT;
 END $$;
 
@@ -205,22 +239,22 @@ DECLARE
     low_xid xid8;
     low_id bigint;
     s record;
+    log integer;
 BEGIN
-    IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) THEN
-        code := 'MQ001';
+    IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         detail := mq._position_fault(after);
-        RETURN NEXT;
-        RETURN;
+        IF detail IS NOT NULL THEN
+            code := 'MQ001';
+            RETURN NEXT;
+            RETURN;
+        END IF;
     END IF;
-    trimmed := false;
     -- What has come since the batch that was being read, if one was; then the rest of that.
     <<ranges>>
     LOOP
-        turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
+        turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto) ORDER BY x DESC);
         FOR s IN SELECT * FROM mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END) r ORDER BY r.number DESC LOOP
-            IF s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, seen) THEN
-                trimmed := true;
-            END IF;
+            log := s.log_id;
             low_xid := '0';
             low_id := 0;
             IF rest AND s.number = p.number THEN
@@ -237,10 +271,12 @@ BEGIN
             IF cardinality(turned) > 0 THEN
                 RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.number, m.xid, NULL, NULL,
                         NULL::boolean
-                    FROM mq.topic_message m
-                    WHERE m.segment = s.id AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
-                      AND m.xid = ANY (turned)
-                    ORDER BY m.xid DESC, m.id DESC LIMIT 1;
+                    FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                        SELECT w.* FROM mq.topic_message w
+                        WHERE w.segment = s.id AND w.topic = _topic_latest.topic AND w.xid = t.x
+                          AND (w.xid, w.id) > (low_xid, low_id)
+                        ORDER BY w.xid DESC, w.id DESC LIMIT 1) m
+                    LIMIT 1;
                 EXIT ranges WHEN FOUND;
             END IF;
         END LOOP;
@@ -251,6 +287,7 @@ BEGIN
     END LOOP;
     batch := now;
     new_position := now;
+    trimmed := mq._trimmed(log, p.seen, p.number);
     RETURN NEXT;
 END $$;
 
