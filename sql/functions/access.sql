@@ -56,14 +56,18 @@ LANGUAGE plpgsql AS $$
 DECLARE
     p record := mq._part(part);
     total regclass;
+    log record;
 BEGIN
     PERFORM mq._grant(role, p.functions, p.but, VARIADIC p.tables);
     FOR total IN SELECT unnest(ARRAY[q.sent, q.received, q.sent_many, q.received_many]) FROM mq.queue q LOOP
         EXECUTE format('GRANT USAGE, UPDATE ON %s TO %I', total, role);
     END LOOP;
-    FOR total IN SELECT unnest(ARRAY[l.ids, l.current]) FROM mq.topic_log l LOOP
-        EXECUTE format('GRANT USAGE ON %s TO %I', total, role);
-    END LOOP;
+    IF part = 'producer' THEN
+        -- Which segment is the current one is to be seen, not set.
+        FOR log IN SELECT l.ids, l.current FROM mq.topic_log l LOOP
+            EXECUTE format('GRANT USAGE ON %s TO %I; GRANT SELECT ON %s TO %2$I', log.ids, role, log.current);
+        END LOOP;
+    END IF;
     INSERT INTO mq.granted (role, part) VALUES (role, part) ON CONFLICT ON CONSTRAINT granted_pkey DO NOTHING;
 END $$;
 

@@ -223,6 +223,8 @@ END $$;
 CREATE OR REPLACE FUNCTION mq.reset() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    -- First: whoever tends the logs looks at what is truncated here.
+    PERFORM pg_advisory_xact_lock('mq.topic_segment'::regclass::oid::integer, 0);
     TRUNCATE mq.queue, mq.message, mq.dead_letter, mq.dedup_window,
              mq.topic_message, mq.topic_subscriber, mq.topic_position, mq.topic_binding;
     PERFORM mq._drop_totals();

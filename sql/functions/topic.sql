@@ -96,7 +96,8 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._topic_create(topic text, retain_ms bigint, max_messages bigint, if_not_exists boolean) RETURNS mq.outcome
 LANGUAGE plpgsql AS $$
 DECLARE
-    fault text := COALESCE(mq._topic_fault(topic), mq._retention_fault(retain_ms, max_messages));
+    fault text := COALESCE(mq._topic_fault(topic), mq._retention_fault(retain_ms, max_messages),
+                           mq._isolation_fault('a topic is created'));
     common mq.topic_log;
     made integer;
 BEGIN
@@ -165,7 +166,11 @@ CREATE OR REPLACE FUNCTION mq._topic_delete(topic text) RETURNS mq.outcome
 LANGUAGE plpgsql AS $$
 DECLARE
     l mq.topic_log;
+    fault text := mq._isolation_fault('a topic is deleted');
 BEGIN
+    IF fault IS NOT NULL THEN
+        RETURN mq._outcome('MQ001', fault);
+    END IF;
     PERFORM pg_advisory_xact_lock('mq.topic_log'::regclass::oid::integer, mq._bell(topic) * 4 + 1);
     SELECT t.* INTO l FROM mq.topic_log t WHERE t.topic = NULLIF(_topic_delete.topic, '');
     IF NOT FOUND THEN

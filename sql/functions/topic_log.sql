@@ -27,18 +27,28 @@ BEGIN
     RETURN made;
 END $$;
 
+-- What changes logs has to see what whoever held key 0 before has done; a sequence that is set in the light of an old
+-- snapshot is not set back by the error that follows. NULL: it does.
+CREATE OR REPLACE FUNCTION mq._isolation_fault(what text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT format('%s in a transaction of READ COMMITTED, and not of %s', what, upper(current_setting('transaction_isolation')))
+    WHERE current_setting('transaction_isolation') NOT LIKE 'read %'
+$$;
+
 -- Opens a segment for a log; the caller holds key 0.
 CREATE OR REPLACE FUNCTION mq._open_segment(log_id integer, first_id bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     free integer := (SELECT min(s.id) FROM mq.topic_segment s WHERE s.number IS NULL);
+    last mq.topic_segment;
 BEGIN
     IF free IS NULL THEN
         free := mq._make_segment();
     END IF;
+    SELECT t.* INTO last FROM mq.topic_segment t WHERE t.log_id = _open_segment.log_id ORDER BY t.number DESC LIMIT 1;
     UPDATE mq.topic_segment s
     SET log_id = _open_segment.log_id, number = nextval('mq.position'), first_id = _open_segment.first_id,
-        opened = clock_timestamp(), opened_by = pg_current_xact_id()
+        opened = clock_timestamp(), opened_by = pg_current_xact_id(), trimmed = last.trimmed, trimmed_by = last.trimmed_by
     WHERE s.id = free;
     RETURN free;
 END $$;
@@ -63,8 +73,8 @@ BEGIN
     PERFORM setval(l.current, mq._open_segment(log_id, 0)) FROM mq.topic_log l WHERE l.id = log_id;
     FOR grantee IN SELECT DISTINCT a.grantee FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
                    WHERE c.oid = like_this AND a.grantee <> c.relowner LOOP
-        EXECUTE format('GRANT USAGE ON SEQUENCE %1$s.topic_current_%2$s, %1$s.topic_ids_%2$s TO %3$s', ns, log_id,
-                       CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
+        EXECUTE format('GRANT SELECT ON SEQUENCE %1$s.topic_current_%2$s TO %3$s; GRANT USAGE ON SEQUENCE %1$s.topic_ids_%2$s TO %3$s',
+                       ns, log_id, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
     END LOOP;
 END $$;
 
@@ -126,10 +136,13 @@ DECLARE
 BEGIN
     EXECUTE format('LOCK TABLE %s.topic_message_%s IN ACCESS EXCLUSIVE MODE NOWAIT', ns, segment);
     EXECUTE format('TRUNCATE %s.topic_message_%s', ns, segment);
-    UPDATE mq.topic_log l SET trimmed_by = s.sealed_by
-    FROM mq.topic_segment s WHERE s.id = segment AND l.id = s.log_id;
+    -- One that was held back may go after a later one.
+    UPDATE mq.topic_segment t SET trimmed = GREATEST(t.trimmed, s.number), trimmed_by = GREATEST(t.trimmed_by, s.sealed_by)
+    FROM mq.topic_segment s WHERE s.id = segment AND t.log_id = s.log_id AND t.id <> segment;
     UPDATE mq.topic_segment s
-    SET log_id = NULL, number = NULL, first_id = NULL, opened = NULL, opened_by = NULL, sealed = NULL, sealed_by = NULL WHERE s.id = segment;
+    SET log_id = NULL, number = NULL, first_id = NULL, opened = NULL, opened_by = NULL, sealed = NULL, sealed_by = NULL,
+        trimmed = NULL, trimmed_by = NULL
+    WHERE s.id = segment;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;
@@ -169,8 +182,9 @@ BEGIN
         EXIT WHEN NOT (s.sealed + l.retain_ms * interval '1 ms' <= at OR COALESCE(
             last_id - (SELECT min(t.first_id) FROM mq.topic_segment t WHERE t.log_id = l.id AND t.number > s.number)
             >= l.max_messages, false));
-        CONTINUE WHEN mq._is_held(s, l.topic);
-        again := mq._empty_segment(s.id) OR again;
+        -- What somebody has read in a transaction that is open, or holds back, does not keep the ones behind it.
+        CONTINUE WHEN mq._is_held(s, l.topic) OR NOT mq._empty_segment(s.id);
+        again := true;
         EXIT;  -- one a call: each holds a lock to the end of the transaction
     END LOOP;
 END $$;
@@ -185,6 +199,7 @@ DECLARE
     next_ms bigint := 5000;
     again boolean := false;
 BEGIN
+    PERFORM mq._raise('MQ001', f) FROM mq._isolation_fault('the logs are tended') f WHERE f IS NOT NULL;
     IF NOT pg_try_advisory_xact_lock('mq.topic_segment'::regclass::oid::integer, 0) THEN
         RETURN 1000;
     END IF;

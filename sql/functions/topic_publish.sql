@@ -26,6 +26,9 @@ BEGIN
         locked := segment;
         segment := pg_sequence_last_value(current);
         EXIT WHEN segment = locked;
+        IF segment IS NULL THEN  -- what servers from 17 on say to a role that may not see it
+            RAISE insufficient_privilege USING MESSAGE = format('permission denied for sequence %s', current);
+        END IF;
         PERFORM pg_advisory_xact_lock_shared('mq.topic_segment'::regclass::oid::integer, segment);
     END LOOP;
     PERFORM mq._hear(current);

@@ -13,7 +13,10 @@ DECLARE
     s pg_snapshot := pg_current_snapshot();
     own xid8 := pg_current_xact_id_if_assigned();
 BEGIN
-    IF own IS NULL OR own >= pg_snapshot_xmax(s) THEN
+    IF pg_is_in_recovery() THEN
+        -- A standby does not say which transactions are in flight: all that is older than the oldest of them is over.
+        RETURN format('%1$s:%1$s:', pg_snapshot_xmin(s));
+    ELSIF own IS NULL OR own >= pg_snapshot_xmax(s) THEN
         RETURN s;
     END IF;
     RETURN format('%s:%s:%s', pg_snapshot_xmin(s), pg_snapshot_xmax(s), (
@@ -39,14 +42,23 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._position_fault(after text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
+    now pg_snapshot := mq._visible_now();
     p record;
+    upto pg_snapshot;
 BEGIN
     IF after !~ '^[0-9:,]+(/[0-9:,]+/[0-9]+/[0-9]+/[0-9]+)?$' THEN
         RETURN format('"%s" is no position in a topic', left(after, 80));
     END IF;
     p := mq._parse_position(after);
-    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(pg_current_snapshot()) THEN
-        RETURN format('position "%s" is of another server, or of what was here before a restore', left(after, 80));
+    upto := COALESCE(p.upto, p.seen);
+    IF current_setting('transaction_isolation') NOT LIKE 'read %'
+       AND (pg_snapshot_xmax(upto) > pg_snapshot_xmax(now)
+            OR EXISTS (SELECT FROM pg_snapshot_xip(now) x WHERE pg_visible_in_snapshot(x, upto))) THEN
+        RETURN format('position "%s" is later than what this transaction sees, being of %s', left(after, 80),
+                      upper(current_setting('transaction_isolation')));
+    ELSIF pg_snapshot_xmax(upto) > pg_snapshot_xmax(now) THEN
+        RETURN format('position "%s" is of another server, or of what was here before a restore or a crash: see topic_restored',
+                      left(after, 80));
     END IF;
     RETURN NULL;
 EXCEPTION WHEN data_exception OR invalid_parameter_value THEN
@@ -69,43 +81,58 @@ BEGIN
     END IF;
 END $$;
 
--- The transactions that were in flight in seen and are over in upto; the rest of what is new has begun since. NULL: none.
+-- The transactions that were in flight in seen and are over in upto, in order; the rest of what is new has begun since.
+-- NULL: none.
 CREATE OR REPLACE FUNCTION mq._turned(seen pg_snapshot, upto pg_snapshot) RETURNS xid8[]
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
-    IF pg_snapshot_xmin(seen) < pg_snapshot_xmax(seen) THEN
-        RETURN (SELECT array_agg(x) FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
-    END IF;
-    RETURN NULL;
+    RETURN (SELECT array_agg(x ORDER BY x) FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
 END $$;
 
 -- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
--- order; and the log's trimmed_by. A sealed one was complete before its sealing was visible.
+-- order; the log; and its newest segment's trimmed_by. A sealed one was complete before its sealing was visible.
 CREATE OR REPLACE FUNCTION mq._segments_to_read(
-    topic text, seen pg_snapshot, from_number bigint, OUT ids integer[], OUT numbers bigint[], OUT trimmed_by xid8
+    topic text, seen pg_snapshot, from_number bigint,
+    OUT ids integer[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
 )
 LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    log integer;
     current regclass;
 BEGIN
-    SELECT t.id, t.trimmed_by, t.current INTO log, trimmed_by, current FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
+    SELECT t.id, t.current INTO log, current FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
     IF NOT FOUND THEN
-        SELECT t.id, t.trimmed_by, t.current INTO log, trimmed_by, current FROM mq.topic_log t WHERE t.topic = '';
+        SELECT t.id, t.current INTO log, current FROM mq.topic_log t WHERE t.topic = '';
     END IF;
-    SELECT array_agg(s.id ORDER BY s.number), array_agg(s.number ORDER BY s.number) INTO ids, numbers
-    FROM mq.topic_segment s
-    WHERE s.log_id = log AND (from_number IS NULL OR s.number >= from_number)
-      AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen));
+    SELECT array_agg(w.id), array_agg(w.number), (array_agg(w.trimmed_by))[count(*)] INTO ids, numbers, trimmed_by FROM (
+        SELECT s.id, s.number, s.trimmed_by FROM mq.topic_segment s
+        WHERE s.log_id = log AND s.number >= COALESCE(from_number, 0)
+          AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
+        ORDER BY s.number) w;
     PERFORM mq._hear(current);
+END $$;
+
+-- Whether messages of a log were removed that somebody at seen, who has come to segment number in the batch that follows, may
+-- not have read. Asked after reading: what is emptied meanwhile is among it. Who begins with the oldest misses nothing.
+CREATE OR REPLACE FUNCTION mq._trimmed(log integer, seen pg_snapshot, number bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_variable
+DECLARE
+    last mq.topic_segment;
+BEGIN
+    SELECT t.* INTO last FROM mq.topic_segment t WHERE t.log_id = log ORDER BY t.number DESC LIMIT 1;
+    RETURN COALESCE(last.trimmed >= number, last.trimmed IS NOT NULL AND pg_snapshot_xmax(seen) > '1'::xid8)
+       AND NOT COALESCE(pg_visible_in_snapshot(last.trimmed_by, seen), false);
 END $$;
 
 -- The next messages of a topic, up to many, in order; then a row of report, with id NULL: new_position, behind what was
 -- read, NULL if there may be more; then it is batch and '/number/xid/id' of the last message. trimmed: messages that were
 -- not read may have been removed, their time being over. An unknown topic has no messages.
--- The plans are made for each call: which segment, that is which table, stands in the variables. So nothing else here is
--- a query.
+-- The plans are made for each call: which segment, that is which table, stands in the variables. So the two queries here
+-- are the only ones.
 CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer)
 RETURNS TABLE (
     code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
@@ -123,19 +150,22 @@ DECLARE
     s record;
     got bigint := 0;
     n bigint;
+    first_seen CONSTANT pg_snapshot := p.seen;
+    first_number CONSTANT bigint := p.number;
 BEGIN
-    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) THEN
-        code := 'MQ001';
+    IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         detail := mq._position_fault(after);
-        RETURN NEXT;
-        RETURN;
+        IF detail IS NOT NULL THEN
+            code := 'MQ001';
+            RETURN NEXT;
+            RETURN;
+        END IF;
     END IF;
     trimmed := false;
     LOOP
         upto := COALESCE(p.upto, now);
         turned := CASE WHEN pg_snapshot_xmin(p.seen) < pg_snapshot_xmax(p.seen) THEN mq._turned(p.seen, upto) END;
         s := mq._segments_to_read(topic, p.seen, p.number);
-        trimmed := trimmed OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, p.seen);
         FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
             IF s.numbers[i] IS DISTINCT FROM p.number THEN
                 p.xid := '0';
@@ -145,10 +175,13 @@ BEGIN
                 IF turned IS NOT NULL THEN
                     RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
                             NULL::boolean
-                        FROM mq.topic_message m
-                        WHERE m.segment = s.ids[i] AND m.topic = _topic_read.topic AND m.xid = ANY (turned)
-                          AND (m.xid, m.id) > (p.xid, p.id)
-                        ORDER BY m.xid, m.id LIMIT many - got;
+                        -- One after the other: = ANY would not come in order, and with the order all of the topic would be
+                        -- gone through.
+                        FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                            SELECT w.* FROM mq.topic_message w
+                            WHERE w.segment = s.ids[i] AND w.topic = _topic_read.topic AND w.xid = t.x AND (w.xid, w.id) > (p.xid, p.id)
+                            ORDER BY w.xid, w.id LIMIT many - got) m
+                        WHERE t.x >= p.xid LIMIT many - got;
                     GET DIAGNOSTICS n = ROW_COUNT;
                     got := got + n;
                     EXIT WHEN got >= many;
@@ -166,6 +199,8 @@ BEGIN
             got := got + n;
             EXIT WHEN got >= many;
         END LOOP;
+        -- The current segment is not emptied: who reads in no other loses nothing while he reads.
+        trimmed := trimmed OR cardinality(s.ids) > 1 OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, first_seen);
         EXIT WHEN got > 0 OR p.upto IS NULL;
         -- That batch was at its end: what has come since.
         p.seen := p.upto;
@@ -174,6 +209,7 @@ BEGIN
     END LOOP;
     batch := p.seen::text || '/' || upto::text;
     new_position := CASE WHEN got < many THEN upto END;
+    trimmed := trimmed AND mq._trimmed(s.log, first_seen, first_number);
     RETURN NEXT;
 END $$;
 
@@ -199,19 +235,19 @@ DECLARE
     low_id bigint;
     s record;
 BEGIN
-    IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) THEN
-        code := 'MQ001';
+    IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         detail := mq._position_fault(after);
-        RETURN NEXT;
-        RETURN;
+        IF detail IS NOT NULL THEN
+            code := 'MQ001';
+            RETURN NEXT;
+            RETURN;
+        END IF;
     END IF;
-    trimmed := false;
     -- What has come since the batch that was being read, if one was; then the rest of that.
     <<ranges>>
     LOOP
-        turned := mq._turned(seen, upto);
+        turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto) ORDER BY x DESC);
         s := mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END);
-        trimmed := trimmed OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, seen);
         FOR i IN REVERSE COALESCE(cardinality(s.ids), 0) .. 1 LOOP
             low_xid := '0';
             low_id := 0;
@@ -226,13 +262,15 @@ BEGIN
                   AND m.xid >= pg_snapshot_xmax(seen) AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
                 ORDER BY m.xid DESC, m.id DESC LIMIT 1;
             EXIT ranges WHEN FOUND;
-            IF turned IS NOT NULL THEN
+            IF cardinality(turned) > 0 THEN
                 RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
                         NULL::boolean
-                    FROM mq.topic_message m
-                    WHERE m.segment = s.ids[i] AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
-                      AND m.xid = ANY (turned)
-                    ORDER BY m.xid DESC, m.id DESC LIMIT 1;
+                    FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                        SELECT w.* FROM mq.topic_message w
+                        WHERE w.segment = s.ids[i] AND w.topic = _topic_latest.topic AND w.xid = t.x
+                          AND (w.xid, w.id) > (low_xid, low_id)
+                        ORDER BY w.xid DESC, w.id DESC LIMIT 1) m
+                    LIMIT 1;
                 EXIT ranges WHEN FOUND;
             END IF;
         END LOOP;
@@ -243,6 +281,7 @@ BEGIN
     END LOOP;
     batch := now;
     new_position := now;
+    trimmed := mq._trimmed(s.log, p.seen, p.number);
     RETURN NEXT;
 END $$;
 

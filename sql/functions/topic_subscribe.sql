@@ -135,15 +135,25 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
-    turned xid8[] := mq._turned(p.seen, mq._visible_now());
+    turned xid8[] := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x);
     s record;
+    low_xid xid8;
+    low_id bigint;
 BEGIN
     behind := 0;
     s := mq._segments_to_read(topic, p.seen, NULL);
     FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
+        -- What is not read lies behind where the batch has come to, or was not visible in it; a batch may be long.
+        low_xid := CASE WHEN p.upto IS NULL OR s.numbers[i] > p.number THEN '0' ELSE pg_snapshot_xmin(p.upto) END;
+        low_id := 0;
+        IF s.numbers[i] = p.number AND p.xid < low_xid THEN
+            low_xid := p.xid;
+            low_id := p.id;
+        END IF;
         SELECT behind + count(*), LEAST(oldest, min(u.published)) INTO behind, oldest FROM (
             (SELECT m.published FROM mq.topic_message m
              WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid >= pg_snapshot_xmax(p.seen)
+               AND (m.xid, m.id) > (low_xid, low_id)
                AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
                     OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
              ORDER BY m.xid, m.id LIMIT most - behind)
@@ -199,13 +209,13 @@ END $$;
 
 -- The topics that were created, that the common log holds messages of, or that somebody subscribes to or has bound.
 -- retain in seconds; own_log: it was created, and has a retention of its own; messages: counted up to 10000; bytes: of its
--- own log; queues: those bound to it.
+-- own log; queues: those bound to it. With the owner's rights: a producer may list topics, though it can read no message.
 CREATE OR REPLACE FUNCTION mq.topic_list(topic text DEFAULT NULL)
 RETURNS TABLE (
     name text, own_log boolean, retain double precision, max_messages bigint, messages bigint, oldest timestamptz,
     newest timestamptz, bytes bigint, subscribers bigint, queues text[]
 )
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     common mq.topic_log := (SELECT l FROM mq.topic_log l WHERE l.topic = '');
 BEGIN

@@ -10,23 +10,27 @@ CREATE TABLE mq.topic_log (
     max_messages bigint,
     ids          regclass,
     current      regclass,
-    trimmed_by   xid8,  -- the transaction that sealed the last segment which was emptied
     created      timestamptz NOT NULL DEFAULT clock_timestamp(),
     modified     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO mq.topic_log (topic, retain_ms) VALUES ('', 600000);
 
 -- A segment is a partition of mq.topic_message. Free: number is NULL. Then it is open to writers, from number to number
--- in the order of their opening; then sealed, when no writer is in it any more and none will come.
+-- in the order of their opening; then sealed, when no writer is in it any more and none will come. trimmed, trimmed_by:
+-- the last segment of the log that was emptied, and the transaction that had sealed it; they stand here and not in the
+-- log, as rows of logs are locked by those who publish, create and set.
 CREATE TABLE mq.topic_segment (
-    id        integer     PRIMARY KEY CHECK (id > 0),
-    log_id    integer,
-    number    bigint      UNIQUE,
-    first_id  bigint,
-    opened    timestamptz,
-    opened_by xid8,
-    sealed    timestamptz,
-    sealed_by xid8
+    id         integer     PRIMARY KEY CHECK (id > 0),
+    log_id     integer,
+    number     bigint,
+    first_id   bigint,
+    opened     timestamptz,
+    opened_by  xid8,
+    sealed     timestamptz,
+    sealed_by  xid8,
+    trimmed    bigint,
+    trimmed_by xid8,
+    UNIQUE (log_id, number)
 );
 
 -- xid: the transaction that published it.
