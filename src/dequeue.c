@@ -58,7 +58,7 @@ static pgq_status scope_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
 {
     const struct listener *l = (const struct listener *)looker;
     pgqi_take take = {
-        .queue = looker->queue, .filter = l->filter, .lease_ms = PGQ_UNSET, .sweep = sweep, .awake = awake};
+        .queue = looker->name, .filter = l->filter, .lease_ms = PGQ_UNSET, .sweep = sweep, .awake = awake};
 
     return pgqi_scope_once(q, &take, pgqi_wait_found, l->handler, l->arg);
 }
@@ -66,7 +66,7 @@ static pgq_status scope_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
 pgq_status pgq_listen(pgq *q, const char *queue, int timeout_ms, pgq_handler handler, void *arg,
                       const pgq_listen_options *options)
 {
-    struct listener l = {.looker = {scope_look, queue}, .handler = handler, .arg = arg};
+    struct listener l = {.looker = {scope_look, queue, PGQI_QUEUE}, .handler = handler, .arg = arg};
     pgq_listen_options o = PGQ_LISTEN_OPTIONS_INIT;
     pgq_status status = pgqi_scope_enter(q, queue, handler != NULL, 1);
     pgqi_wait_options wait;

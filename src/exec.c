@@ -3,7 +3,6 @@
 
 #include "error.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,14 +57,24 @@ pgq_status pgqi_enter(pgq *q)
     return PGQ_OK;
 }
 
-/* Puts the schema in the place of the first %s. */
+/* Puts the schema in the place of each %s. */
 static int expand(const pgq *q, const char *sql, char out[SQL_MAX])
 {
-    const char *at = strstr(sql, "%s");
-    int len = at ? snprintf(out, SQL_MAX, "%.*s%s%s", (int)(at - sql), sql, q->schema, at + 2)
-                 : snprintf(out, SQL_MAX, "%s", sql);
+    size_t schema = strlen(q->schema);
+    size_t len = 0;
 
-    return len > 0 && len < SQL_MAX;
+    while (*sql) {
+        int here = sql[0] == '%' && sql[1] == 's';
+        size_t n = here ? schema : 1;
+
+        if (len + n >= SQL_MAX)
+            return 0;
+        memcpy(out + len, here ? q->schema : sql, n);
+        len += n;
+        sql += here ? 2 : 1;
+    }
+    out[len] = '\0';
+    return 1;
 }
 
 static int succeeded(const PGresult *res)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The one place that sends SQL on a handle's connection.
  *
- * A statement's text names a function as %s._enqueue(...): %s stands for the quoted schema, at most once. */
+ * A statement's text names a function as %s._enqueue(...): %s stands for the quoted schema. */
 #ifndef PGQI_EXEC_H
 #define PGQI_EXEC_H
 

@@ -164,6 +164,7 @@ pgq_status pgq_reconnect(pgq *q)
     pgqi_free(q->listening);
     q->listening = NULL;
     q->doze.announced = 0;
+    q->shut = 0;
     pgqi_prepared_init(&q->prepared);
     PQreset(q->conn);
     if (PQstatus(q->conn) != CONNECTION_OK)

@@ -15,6 +15,9 @@ enum { PGQI_NAMESPACE_MAX = 63 };
 /* A quoted identifier: each byte may be a quote that is doubled. */
 typedef char pgqi_schema[2 * PGQI_NAMESPACE_MAX + 3];
 
+/* Whose bell is waited for. */
+typedef enum pgqi_bell_kind { PGQI_QUEUE, PGQI_TOPIC } pgqi_bell_kind;
+
 struct pgq {
     PGconn *conn;
     int owned;
@@ -29,7 +32,12 @@ struct pgq {
     pgq_error error;
     pgqi_cursors *cursors; /* where to look; a worker's threads share theirs */
     int one_missed;        /* the last claim found nothing: the next one is to say why */
-    char *listening;       /* the queue whose channel the connection listens on, or NULL */
+    char *listening;       /* the queue or topic whose channel the connection listens on, or NULL */
+    pgqi_bell_kind bell;   /* which of the two it is */
+    char shutdown[64];     /* the other channel that it listens on */
+    int shut;              /* a shutdown has been heard of, and not been told yet */
+    int64_t tend_at_us;    /* when the logs of the topics are due to be tended; INT64_MAX: never */
+    int handling;          /* the handler that runs is that of a subscriber */
     pgqi_doze doze;        /* of the waiting calls, kept from call to call */
     pgq_codec codec;
     pgqi_prepared prepared;

@@ -7,7 +7,7 @@
 #include "doze.h"
 #include "error.h"
 #include "exec.h"
-#include "text.h"
+#include "queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,10 +85,8 @@ static pgq_status copy_queues(pgq_listener *l, const char *const *queues, size_t
         return pgqi_error_set(&l->error, PGQ_NO_MEMORY, "out of memory");
     l->n = n;
     for (size_t i = 0; i < n; i++) {
-        const char *fault = pgqi_name_fault(queues[i]);
-
-        if (fault)
-            return pgqi_error_set(&l->error, PGQ_INVALID, "%s", fault);
+        if (pgqi_check_name(&l->error, "queue", queues[i]) != PGQ_OK)
+            return PGQ_INVALID;
         l->queues[i].data = pgqi_strdup(queues[i]);
         l->queues[i].len = strlen(queues[i]);
         if (!l->queues[i].data)

@@ -106,6 +106,13 @@ pgq_status pgq_reset(pgq *q)
     return status == PGQ_OK ? pgqi_command(q, "SELECT %s.reset()", NULL) : status;
 }
 
+pgq_status pgq_shutdown(pgq *q)
+{
+    pgq_status status = pgqi_enter(q);
+
+    return status == PGQ_OK ? pgqi_command(q, "SELECT %s.shutdown()", NULL) : status;
+}
+
 pgq_status pgq_set_auto_create(pgq *q, int enabled)
 {
     pgq_status status = pgqi_enter(q);

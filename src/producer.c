@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "codec.h"
 #include "error.h"
-#include "text.h"
+#include "queue.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -264,7 +264,6 @@ static void append(pgq_producer *p, pgqi_taken *m)
 pgq_status pgq_producer_send(pgq_producer *producer, const char *queue, const void *payload, size_t len,
                              const pgq_enqueue_options *options, int timeout_ms, void *arg)
 {
-    const char *fault = pgqi_name_fault(queue);
     pgqi_outgoing out = {0};
     pgqi_taken *m = NULL;
     pgq_status status;
@@ -272,11 +271,12 @@ pgq_status pgq_producer_send(pgq_producer *producer, const char *queue, const vo
 
     if (!producer)
         return PGQ_INVALID;
-    if (!fault && timeout_ms < -1)
-        fault = "timeout_ms must be at least 0, or -1 for ever";
     call.codec = producer->codec;
-    status = fault ? pgqi_error_set(&call.error, PGQ_INVALID, "%s", fault)
-                   : pgqi_outgoing_make(&call, payload, len, options, &out);
+    status = pgqi_check_name(&call.error, "queue", queue);
+    if (status == PGQ_OK && timeout_ms < -1)
+        status = pgqi_error_set(&call.error, PGQ_INVALID, "timeout_ms must be at least 0, or -1 for ever");
+    if (status == PGQ_OK)
+        status = pgqi_outgoing_make(&call, payload, len, options, &out);
     if (status == PGQ_OK) {
         m = copy_message(queue, &out, arg);
         if (!m)

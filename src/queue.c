@@ -6,16 +6,27 @@
 #include "text.h"
 
 #include <pgq/queue.h>
+#include <string.h>
+
+pgq_status pgqi_check_name(pgq_error *e, const char *what, const char *name)
+{
+    const char *fault = pgqi_name_fault(name);
+
+    return fault ? pgqi_error_set(e, PGQ_INVALID, "a %s name %s", what, fault) : PGQ_OK;
+}
+
+pgq_status pgqi_check_text(pgq_error *e, const char *what, const char *text)
+{
+    return !text || pgqi_is_utf8(text, strlen(text))
+               ? PGQ_OK
+               : pgqi_error_set(e, PGQ_INVALID, "%s must be valid UTF-8", what);
+}
 
 pgq_status pgqi_enter_queue(pgq *q, const char *queue)
 {
     pgq_status status = pgqi_enter(q);
-    const char *fault;
 
-    if (status != PGQ_OK)
-        return status;
-    fault = pgqi_name_fault(queue);
-    return fault ? pgqi_error_set(&q->error, PGQ_INVALID, "%s", fault) : PGQ_OK;
+    return status == PGQ_OK ? pgqi_check_name(&q->error, "queue", queue) : status;
 }
 
 /* A call that takes a queue's name, and gives an outcome and nothing else. */

@@ -4,6 +4,12 @@
 
 #include "handle.h"
 
+/* Says what is wrong with a name; what: "queue", ... OK, INVALID. */
+pgq_status pgqi_check_name(pgq_error *e, const char *what, const char *name);
+
+/* Text that the server must not be sent unless it is UTF-8; NULL is. OK, INVALID. */
+pgq_status pgqi_check_text(pgq_error *e, const char *what, const char *text);
+
 /* pgqi_enter(), and a check of the queue's name. */
 pgq_status pgqi_enter_queue(pgq *q, const char *queue);
 

@@ -34,16 +34,6 @@ static pgq_status read_receive_options(pgq *q, pgq_receive_options *o, const pgq
     return status == PGQ_OK ? check_lease(q, o->lease_ms) : status;
 }
 
-static pgq_status check_own(pgq *q)
-{
-    if (!q->owned)
-        return pgqi_error_set(&q->error, PGQ_STATE, "this needs a connection of its own: use pgq_open");
-    if (pgqi_in_transaction(q))
-        return pgqi_error_set(&q->error, PGQ_STATE,
-                              "a transaction is open on the handle's own connection: end it");
-    return PGQ_OK;
-}
-
 struct receiver {
     pgqi_looker looker;
     pgqi_look look;
@@ -115,7 +105,7 @@ static pgq_status prepare(pgq *q, struct receiver *r, pgq_receive_options *o,
     r->look.how = PGQI_LEASE;
     r->look.lease_ms = o->lease_ms;
     r->look.filter = o->filter;
-    return o->timeout_ms == 0 ? PGQ_OK : check_own(q);
+    return o->timeout_ms == 0 ? PGQ_OK : pgqi_check_own(q);
 }
 
 static pgq_status wait_for(pgq *q, struct receiver *r, const pgq_receive_options *o)
@@ -137,7 +127,7 @@ static pgq_status receive(pgq *q, struct receiver *r, const pgq_receive_options 
 pgq_status pgq_receive(pgq *q, const char *queue, int max, const pgq_receive_options *options,
                        pgq_messages **out)
 {
-    struct receiver r = {.looker = {receive_look, queue}, .look = {.queue = queue, .max = max}};
+    struct receiver r = {.looker = {receive_look, queue, PGQI_QUEUE}, .look = {.queue = queue, .max = max}};
     pgq_receive_options o;
     pgq_status status;
 
@@ -256,7 +246,7 @@ static pgq_status ack_receive(pgq *q, const pgqi_settling *settling, struct rece
 pgq_status pgq_ack_receive(pgq *q, const pgq_receipt *receipts, size_t n, size_t *done, pgq_status *results,
                            const char *queue, int max, const pgq_receive_options *options, pgq_messages **out)
 {
-    struct receiver r = {.looker = {receive_look, queue}, .look = {.queue = queue, .max = max}};
+    struct receiver r = {.looker = {receive_look, queue, PGQI_QUEUE}, .look = {.queue = queue, .max = max}};
     size_t count = 0;
     const pgqi_settling s = {.verb = "ack",
                              .receipts = receipts,
@@ -372,7 +362,7 @@ static pgq_status handle_look(pgqi_looker *looker, pgq *q, int sweep, int awake)
 pgq_status pgq_receive_with(pgq *q, const char *queue, pgq_handler handler, void *arg,
                             const pgq_receive_options *options)
 {
-    struct worker w = {.looker = {handle_look, queue}, .handler = handler, .arg = arg};
+    struct worker w = {.looker = {handle_look, queue, PGQI_QUEUE}, .handler = handler, .arg = arg};
     pgq_status status = pgqi_scope_enter(q, queue, handler != NULL, 1);
     pgqi_wait_options wait;
     pgq_receive_options o;

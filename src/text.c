@@ -68,20 +68,20 @@ const char *pgqi_name_fault(const char *name)
     uint32_t c;
 
     if (!name)
-        return "a queue name must not be NULL";
+        return "must not be NULL";
     len = strnlen(name, 161);
     if (len == 0)
-        return "a queue name must not be empty: 1 to 160 bytes are allowed";
+        return "must not be empty: 1 to 160 bytes are allowed";
     if (len > 160)
-        return "a queue name is too long: 1 to 160 bytes are allowed";
+        return "is too long: 1 to 160 bytes are allowed";
     for (size_t i = 0; i < len; i += n) {
         n = character((const unsigned char *)name + i, len - i, &c);
         if (n == 0)
-            return "a queue name must be valid UTF-8";
+            return "must be valid UTF-8";
         if (c < 0x20 || (c >= 0x7f && c <= 0x9f))
-            return "a queue name must not contain a control character";
+            return "must not contain a control character";
     }
     if (name[0] == ' ' || name[len - 1] == ' ')
-        return "a queue name must not begin or end with a blank";
+        return "must not begin or end with a blank";
     return NULL;
 }

@@ -10,7 +10,8 @@
 typedef struct pgqi_looker {
     /* sweep: from the very start. awake: take back the announcement of a sleep, too. */
     pgq_status (*look)(struct pgqi_looker *looker, pgq *q, int sweep, int awake);
-    const char *queue;
+    const char *name; /* of the queue, or */
+    pgqi_bell_kind kind;
 } pgqi_looker;
 
 typedef struct pgqi_wait_options {
@@ -19,7 +20,10 @@ typedef struct pgqi_wait_options {
     int cancel_fd;
 } pgqi_wait_options;
 
-/* What the looks come to, with TIMEOUT in the place of EMPTY; CANCELED. */
+/* Whether a wait is possible: on a connection of the handle's own, with no transaction open. */
+pgq_status pgqi_check_own(pgq *q);
+
+/* What the looks come to, with TIMEOUT in the place of EMPTY; CANCELED; SHUTDOWN. */
 pgq_status pgqi_wait(pgq *q, pgqi_looker *looker, const pgqi_wait_options *options);
 
 /* For a look that has found something: nobody need ring for us any more. */

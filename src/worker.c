@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "codec.h"
 #include "error.h"
-#include "text.h"
+#include "queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +100,6 @@ pgq_status pgq_worker_new(const char *conninfo, const pgq_worker_options *option
 
 pgq_status pgq_worker_add(pgq_worker *worker, const char *queue, pgq_handler handler, void *arg)
 {
-    const char *fault = pgqi_name_fault(queue);
     pgqi_worker_queue *more;
     char *name;
 
@@ -108,8 +107,10 @@ pgq_status pgq_worker_add(pgq_worker *worker, const char *queue, pgq_handler han
         return PGQ_INVALID;
     if (atomic_load(&worker->running))
         return pgqi_error_set(&worker->error, PGQ_STATE, "the worker is running");
-    if (fault || !handler)
-        return pgqi_error_set(&worker->error, PGQ_INVALID, "%s", fault ? fault : "handler must not be NULL");
+    if (pgqi_check_name(&worker->error, "queue", queue) != PGQ_OK)
+        return PGQ_INVALID;
+    if (!handler)
+        return pgqi_error_set(&worker->error, PGQ_INVALID, "handler must not be NULL");
     name = pgqi_strdup(queue);
     more = name ? pgqi_realloc(worker->queues, (worker->n + 1) * sizeof *more) : NULL;
     if (!more) {

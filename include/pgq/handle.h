@@ -121,6 +121,16 @@ PGQ_EXPORT pgq_status pgq_drop(pgq *q);
  *  Threads: that of the handle. Ownership: none. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_reset(pgq *q);
 
+/** Ends every wait in the namespace with SHUTDOWN: of pgq_listen() and its kin, of pgq_topic_wait() and
+ *  pgq_topic_listen(), of listeners and workers, pgq-listen among them, that are connected. Who waits again,
+ * or begins to, is not kept from it.
+ *
+ *  @return OK, NOT_INSTALLED, PERMISSION (no grant has it: it is the owner's), ...
+ *
+ *  Transaction: joins one if it is open, and then the waits end when it commits. Blocking: one round trip.
+ *  Threads: that of the handle. Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_shutdown(pgq *q);
+
 /** The version of the installed namespace, to be held against pgq_schema_version().
  *
  *  @return OK, NOT_INSTALLED, ...

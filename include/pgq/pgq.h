@@ -40,6 +40,7 @@
 #include <pgq/queue.h>
 #include <pgq/stats.h>
 #include <pgq/status.h>
+#include <pgq/topic.h>
 #include <pgq/version.h>
 #include <pgq/worker.h>
 

@@ -3,9 +3,9 @@
  *  Topics: one message, every subscriber.
  *
  *  A topic is a log. Publishing adds to it; reading takes nothing away and locks nothing. A subscriber has a
- *  position, and gets every message committed since it began, each once, those of one publisher in their order,
- *  whatever other transactions are open. Messages are kept for a time, ten minutes unless the topic says
- *  otherwise, and then removed, read or not.
+ *  position, and gets every message committed since it began, each once, those of one publisher in their
+ * order, whatever other transactions are open. Messages are kept for a time, ten minutes unless the topic
+ * says otherwise, and then removed, read or not.
  *
  *      pgq_topic_publish(q, "prices", "42", 2, NULL, NULL);
  *
@@ -36,9 +36,9 @@ typedef struct pgq_publish_options {
         sizeof(pgq_publish_options), PGQ_BINARY, NULL                                                        \
     }
 
-/** Publishes a message. Subscribers see it when the transaction commits, and never if it rolls back. The first
- *  message makes the topic. It is enqueued in the queues that are bound to the topic, too. The handle's encode
- *  hook runs as for pgq_enqueue().
+/** Publishes a message. Subscribers see it when the transaction commits, and never if it rolls back. The
+ * first message makes the topic. It is enqueued in the queues that are bound to the topic, too. The handle's
+ * encode hook runs as for pgq_enqueue().
  *
  *  @param topic   1 to 160 bytes, as a queue's name
  *  @param payload any bytes; may be NULL if len is 0
@@ -49,7 +49,8 @@ typedef struct pgq_publish_options {
  *
  *  Transaction: joins one if it is open, and leaves it usable after TOO_LONG and INVALID; else one of its
  *  own. Blocking: one round trip; never for another publisher. An owned handle tends the log now and then, in
- *  a further one: see pgq_topic_tend(). Threads: that of the handle. Ownership: nothing is kept. Since: 0.1. */
+ *  a further one: see pgq_topic_tend(). Threads: that of the handle. Ownership: nothing is kept. Since: 0.1.
+ */
 PGQ_EXPORT pgq_status pgq_topic_publish(pgq *q, const char *topic, const void *payload, size_t len,
                                         const pgq_publish_options *options, int64_t *id);
 
@@ -78,13 +79,14 @@ typedef struct pgq_subscriber pgq_subscriber;
 
 typedef struct pgq_subscribe_options {
     size_t size;      /**< sizeof(pgq_subscribe_options) */
-    const char *name; /**< a durable subscriber of 1 to 160 bytes: it goes on where it has committed last; NULL:
-                         an ephemeral one, whose position this process keeps */
-    const char *start; /**< where a new one begins: "now", "oldest" for the oldest message that is kept, or what
-                          pgq_topic_position() gave; NULL: "now". A durable one that is there is not moved */
-    int64_t hold_ms;   /**< a durable one's messages are kept for so long though their time is over, 1 to
-                          9999999000 ms, until it has committed them; -1: they are not; PGQ_UNSET: as it is, and
-                          -1 for a new one */
+    const char *name; /**< a durable subscriber of 1 to 160 bytes: it goes on where it has committed last;
+                         NULL: an ephemeral one, whose position this process keeps */
+    const char
+        *start;      /**< where a new one begins: "now", "oldest" for the oldest message that is kept, or what
+                        pgq_topic_position() gave; NULL: "now". A durable one that is there is not moved */
+    int64_t hold_ms; /**< a durable one's messages are kept for so long though their time is over, 1 to
+                        9999999000 ms, until it has committed them; -1: they are not; PGQ_UNSET: as it is, and
+                        -1 for a new one */
 } pgq_subscribe_options;
 
 #define PGQ_SUBSCRIBE_OPTIONS_INIT                                                                           \
@@ -107,7 +109,8 @@ PGQ_EXPORT pgq_status pgq_topic_subscribe(pgq *q, const char *topic, const pgq_s
 
 /** Frees a subscriber; NULL is allowed. A durable one stays where it has committed last.
  *
- *  Transaction: none. Blocking: never. Threads: that of the handle. Ownership: subscriber is gone. Since: 0.1. */
+ *  Transaction: none. Blocking: never. Threads: that of the handle. Ownership: subscriber is gone. Since:
+ * 0.1. */
 PGQ_EXPORT void pgq_subscriber_free(pgq_subscriber *subscriber);
 
 /** Reads the next messages, and moves the subscriber behind them. Of each message the id, the queue (here the
@@ -115,8 +118,8 @@ PGQ_EXPORT void pgq_subscriber_free(pgq_subscriber *subscriber);
  *
  *  @param max 1 to 100000
  *  @param out the messages, in order; NULL unless OK or HOOK
- *  @return OK; EMPTY: nothing new, or no such topic; HOOK (a message could not be decoded: see codec.h), INVALID,
- *          STATE (within a handler of another subscriber), NO_MEMORY, ...
+ *  @return OK; EMPTY: nothing new, or no such topic; HOOK (a message could not be decoded: see codec.h),
+ * INVALID, STATE (within a handler of another subscriber), NO_MEMORY, ...
  *
  *  Transaction: reads in the open one, if there is one; writes nothing and locks no row. Blocking: one round
  *  trip; an owned handle tends the log now and then. Threads: that of the handle. Ownership: free *out with
@@ -147,8 +150,8 @@ PGQ_EXPORT pgq_status pgq_topic_wait(pgq_subscriber *subscriber, int max, int ti
  *  writes are undone and the subscriber stays where it was.
  *
  *  @param handler returns 0 if the work is done
- *  @return OK: the work is committed. FAILED: the handler failed. STALE: another process has committed for the
- *          subscriber, and the work was undone; the subscriber goes on from there. HOOK: a message could not be
+ *  @return OK: the work is committed. FAILED: the handler failed. STALE: another process has committed for
+ * the subscriber, and the work was undone; the subscriber goes on from there. HOOK: a message could not be
  *          decoded, and nothing was done. TIMEOUT, CANCELED, SHUTDOWN, CONNECTION, STATE, ...
  *
  *  Transaction: one of its own. Blocking: up to timeout_ms, and the handler. Threads: that of the handle.
@@ -160,8 +163,8 @@ PGQ_EXPORT pgq_status pgq_topic_listen(pgq_subscriber *subscriber, int max, int 
 /** Commits what a durable subscriber has read, in the open transaction: it begins behind that the next time.
  *  Of an ephemeral one it is noted for pgq_topic_rewind(), no more.
  *
- *  @return OK; STALE: another process has committed for this subscriber since it began here: nothing was done,
- *          and pgq_topic_rewind() takes it there; NOT_FOUND: it was unsubscribed; INVALID, ...
+ *  @return OK; STALE: another process has committed for this subscriber since it began here: nothing was
+ * done, and pgq_topic_rewind() takes it there; NOT_FOUND: it was unsubscribed; INVALID, ...
  *
  *  Transaction: joins one if it is open, and leaves it usable whatever the outcome; else one of its own.
  *  Blocking: while another transaction that has committed for this subscriber is open. Threads: that of the
@@ -178,8 +181,8 @@ PGQ_EXPORT pgq_status pgq_topic_rewind(pgq_subscriber *subscriber);
 
 /** Where a subscriber is, as text that pgq_subscribe_options.start takes; never NULL but for NULL.
  *
- *  Transaction: none. Blocking: never. Threads: that of the handle. Ownership: the subscriber's, until the next
- *  call on it. Since: 0.1. */
+ *  Transaction: none. Blocking: never. Threads: that of the handle. Ownership: the subscriber's, until the
+ * next call on it. Since: 0.1. */
 PGQ_EXPORT const char *pgq_topic_position(const pgq_subscriber *subscriber);
 
 /** Whether messages may have been removed before this subscriber read them, their time being over; 1 once, in
@@ -202,8 +205,8 @@ PGQ_EXPORT pgq_status pgq_topic_unsubscribe(pgq *q, const char *topic, const cha
 typedef struct pgq_retention {
     size_t size;          /**< sizeof(pgq_retention) */
     int64_t retain_ms;    /**< 1000 to 9999999000 ms; PGQ_UNSET: as it is, and for a new one 600000 */
-    int64_t max_messages; /**< no more than about so many: up to a quarter more; -1: any number; PGQ_UNSET: as it
-                             is, and -1 for a new one */
+    int64_t max_messages; /**< no more than about so many: up to a quarter more; -1: any number; PGQ_UNSET: as
+                             it is, and -1 for a new one */
 } pgq_retention;
 
 #define PGQ_RETENTION_INIT                                                                                   \
@@ -258,9 +261,9 @@ PGQ_EXPORT pgq_status pgq_topic_bind(pgq *q, const char *topic, const char *queu
  *  none. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_topic_unbind(pgq *q, const char *topic, const char *queue);
 
-/** Does what is due in the logs: removes what has outlived its retention. Whoever publishes or reads on an owned
- *  handle does it by the way; only where all publish and read on attached handles, or by SQL, somebody has to
- *  call it now and then.
+/** Does what is due in the logs: removes what has outlived its retention. Whoever publishes or reads on an
+ * owned handle does it by the way; only where all publish and read on attached handles, or by SQL, somebody
+ * has to call it now and then.
  *
  *  @param next_ms in how many milliseconds to call it again; may be NULL
  *  @return OK; STATE (a transaction is open: this one must be short), PERMISSION, ...
@@ -274,22 +277,22 @@ PGQ_EXPORT pgq_status pgq_topic_tend(pgq *q, int *next_ms);
 /** One topic of a pgq_topic_list. */
 typedef struct pgq_topic_info {
     const char *name;
-    int own_log;             /**< 1: it was created, and the retention is its own */
+    int own_log; /**< 1: it was created, and the retention is its own */
     int64_t retain_ms;
-    int64_t max_messages;    /**< -1: any number */
-    int64_t messages;        /**< at most 10000 are counted */
-    int64_t oldest;          /**< when it was published, microseconds since 1970-01-01 00:00 UTC; 0: no message */
-    int64_t newest;          /**< likewise */
-    int64_t bytes;           /**< on disk, of its own log; -1: it has none */
-    int64_t subscribers;     /**< durable ones */
-    size_t queue_count;      /**< queues that are bound to it */
+    int64_t max_messages; /**< -1: any number */
+    int64_t messages;     /**< at most 10000 are counted */
+    int64_t oldest;      /**< when it was published, microseconds since 1970-01-01 00:00 UTC; 0: no message */
+    int64_t newest;      /**< likewise */
+    int64_t bytes;       /**< on disk, of its own log; -1: it has none */
+    int64_t subscribers; /**< durable ones */
+    size_t queue_count;  /**< queues that are bound to it */
     const char *const *queues;
 } pgq_topic_info;
 
 typedef struct pgq_topic_list pgq_topic_list;
 
-/** Lists the topics that were created, have messages or a durable subscriber, or are bound, sorted by the bytes
- *  of their names.
+/** Lists the topics that were created, have messages or a durable subscriber, or are bound, sorted by the
+ * bytes of their names.
  *
  *  @param topic that one alone; NULL: all
  *  @return OK (also for none), INVALID, NOT_INSTALLED, PERMISSION, NO_MEMORY, ...

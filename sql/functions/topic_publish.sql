@@ -55,7 +55,8 @@ BEGIN
         CONTINUE WHEN r.code = 'MQ002';  -- it was deleted meanwhile, and its binding with it
         IF r.code IS NOT NULL THEN
             code := r.code;
-            detail := r.detail;
+            -- The number in it is that in what this queue would have got.
+            detail := regexp_replace(r.detail, '^message \d+ of \d+: ', '');
             failed := w.numbers[r.failed];
             RETURN;
         END IF;
@@ -151,7 +152,8 @@ DECLARE
     r record;
 BEGIN
     FOR r IN SELECT * FROM mq._topic_publish_many(topic, texts, array_fill(1::smallint, ARRAY[cardinality(texts)]), NULL) LOOP
-        PERFORM mq._raise(r.code, r.detail);
+        PERFORM mq._raise(r.code, COALESCE('message ' || r.failed || format(' of %s: ', cardinality(texts)), '') || r.detail)
+        WHERE r.code IS NOT NULL;
         ids := ids || r.id;
     END LOOP;
     RETURN ids;

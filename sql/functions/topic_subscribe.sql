@@ -118,14 +118,47 @@ BEGIN
     RETURN number + 1;
 END $$;
 
--- Whether there was such a subscriber. What it held back is free.
+-- Where a durable subscriber has committed last, and the fence of its next commit.
+CREATE OR REPLACE FUNCTION mq._topic_rewind(
+    subscriber_id integer, OUT code text, OUT detail text, OUT "position" text, OUT number bigint
+)
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT p.position, p.number INTO "position", number FROM mq.topic_position p
+    WHERE p.subscriber_id = _topic_rewind.subscriber_id ORDER BY p.number DESC LIMIT 1;
+    IF NOT FOUND THEN
+        code := 'MQ002';
+        detail := 'the subscriber does not exist any more';
+    END IF;
+END $$;
+
+-- What a subscriber held back is free.
+CREATE OR REPLACE FUNCTION mq._topic_unsubscribe(topic text, subscriber text) RETURNS mq.outcome
+LANGUAGE plpgsql AS $$
+DECLARE
+    fault text := COALESCE(mq._topic_fault(topic), mq._subscriber_fault(subscriber));
+BEGIN
+    IF fault IS NOT NULL THEN
+        RETURN mq._outcome('MQ001', fault);
+    END IF;
+    DELETE FROM mq.topic_position p USING mq.topic_subscriber s
+    WHERE s.topic = _topic_unsubscribe.topic AND s.name = subscriber AND p.subscriber_id = s.id;
+    DELETE FROM mq.topic_subscriber s WHERE s.topic = _topic_unsubscribe.topic AND s.name = subscriber;
+    RETURN CASE WHEN NOT FOUND THEN
+        mq._outcome('MQ002', format('topic "%s" has no subscriber "%s"', topic, subscriber)) END;
+END $$;
+
+-- Whether there was such a subscriber.
 CREATE OR REPLACE FUNCTION mq.topic_unsubscribe(topic text, subscriber text) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    o mq.outcome := mq._topic_unsubscribe(topic, subscriber);
 BEGIN
-    DELETE FROM mq.topic_position p USING mq.topic_subscriber s
-    WHERE s.topic = topic_unsubscribe.topic AND s.name = subscriber AND p.subscriber_id = s.id;
-    DELETE FROM mq.topic_subscriber s WHERE s.topic = topic_unsubscribe.topic AND s.name = subscriber;
-    RETURN FOUND;
+    PERFORM mq._raise(o.code, o.detail) WHERE o.code <> 'MQ002';
+    RETURN o.code IS NULL;
 END $$;
 
 -- How many messages a position is behind, counted up to most, and when the first of them was published.
