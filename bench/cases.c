@@ -3,6 +3,7 @@
 
 #include "floor.h"
 #include "ours.h"
+#include "topic.h"
 
 static const work send_work = {&pgq_send, &floor_send};
 static const work send_batch_work = {&pgq_send_batch, &floor_send_batch};
@@ -13,6 +14,7 @@ static const work lease_work = {&pgq_lease_ack, &floor_lease};
 static const work cycle_work = {&pgq_cycle, &floor_cycle};
 static const work delayed_work = {&pgq_delayed, &floor_delayed};
 static const work scope_batch_work = {&pgq_scope_batch, &floor_scope_batch};
+static const work topic_work = {&pgq_topic, &floor_topic};
 static const work async_work = {&pgq_async, &floor_send};
 
 const bench_case cases[] = {
@@ -26,6 +28,10 @@ const bench_case cases[] = {
     {"lease", "receive and ack of --batch messages", run_pair, .work = &lease_work, .batch = 1},
     {"cycle", "a send, then a scope", run_pair, .work = &cycle_work},
     {"delayed", "pops of --batch messages that fall due", run_pair, .work = &delayed_work, .batch = 100},
+    {"topic", "ten batches of --batch messages published, and read as one", run_pair, .work = &topic_work,
+     .batch = 100},
+    {"subscribers", "batches published to --sleepers and --awake subscribers, who read, against one",
+     run_subscribers, .batch = 100, .bell = true},
     {"async", "single sends by the asynchronous producer; the floor's wait each", run_pair,
      .work = &async_work, .clients = 8},
     {"send-bell", "single sends with --sleepers and --awake listeners, against none", run_bell, .clients = 32,

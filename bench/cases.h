@@ -29,6 +29,7 @@ extern const bench_case cases[]; /* ended by one without a name */
 /* The runs; each prints its report. */
 void run_pair(bench *b);
 void run_bell(bench *b);
+void run_subscribers(bench *b);
 void run_worker(bench *b);
 void run_wake(bench *b);
 void run_held(bench *b);

@@ -121,6 +121,11 @@ static char *make_array(Oid type, size_t n, const char *item, size_t item_len, c
     return start;
 }
 
+char *floor_payloads(const bench *b, size_t n, int *len)
+{
+    return make_array(BYTEA, n, b->payload, (size_t)b->o.payload, NULL, len);
+}
+
 static void send_one(PGconn *conn, const bench *b)
 {
     const char *values[1] = {b->payload};
@@ -177,7 +182,7 @@ static void ack(PGconn *conn, const int64_t *ids, size_t n)
 void floor_fill(bench *b, int64_t n, int64_t delay_ms)
 {
     int len;
-    char *array = make_array(BYTEA, (size_t)n, b->payload, (size_t)b->o.payload, NULL, &len);
+    char *array = floor_payloads(b, (size_t)n, &len);
     send_many(b->hand, array, len, delay_ms);
     free(array);
 }
@@ -217,7 +222,7 @@ static size_t op_send_batch(client *c)
 {
     const bench *b = c->a->b;
     own *o = c->own;
-    o->array = make_array(BYTEA, (size_t)c->a->batch, b->payload, (size_t)b->o.payload, NULL, &o->array_len);
+    o->array = floor_payloads(b, (size_t)c->a->batch, &o->array_len);
     send_many(c->conn, o->array, o->array_len, 0);
     free(o->array);
     return (size_t)c->a->batch;

@@ -15,6 +15,9 @@ void floor_prepare(PGconn *conn);
 /* Sends so many messages in one statement, n at most FILL. */
 void floor_fill(bench *b, int64_t n, int64_t delay_ms);
 
+/* An array of n payloads of the run, in the binary format. To be freed. */
+char *floor_payloads(const bench *b, size_t n, int *len);
+
 extern const arm_ops floor_send, floor_send_batch, floor_pop, floor_pop_batch, floor_scope, floor_scope_batch,
     floor_lease, floor_cycle, floor_delayed;
 

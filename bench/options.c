@@ -42,8 +42,8 @@ static const entry table[] = {
     {OPT_CLIENTS, "clients", "C", "clients at once, 1 to 1024; default: 1, of send-bell 32, of async 8"},
     {OPT_PAYLOAD, "payload", "BYTES", "of each message, 0 to 65536; default: 64"},
     {OPT_BATCH, "batch", "N", "messages at once, 1 to 1000, for a case that takes batches; default: 100"},
-    {OPT_SLEEPERS, "sleepers", "S", "of send-bell: listeners asleep, 0 to 1024; default: 8"},
-    {OPT_AWAKE, "awake", "A", "of send-bell: listeners awake, 0 to 1024; default: 0"},
+    {OPT_SLEEPERS, "sleepers", "S", "of send-bell and subscribers: listeners asleep, 0 to 1024; default: 8"},
+    {OPT_AWAKE, "awake", "A", "of send-bell and subscribers: listeners awake, 0 to 1024; default: 0"},
     {OPT_ROWS, "rows", "N", "of dead, crowd and backlog: rows, 1000 to 100000000"},
     {OPT_JSON, "json", NULL, "print one JSON object in place of the text"},
     {'h', "help", NULL, "print this, and exit"},
@@ -246,8 +246,9 @@ static options_result check(options *o, int argc, char **argv)
         return wrong("--rows is not allowed with case \"%s\": dead, crowd and backlog have rows",
                      o->what->name);
     if ((o->sleepers >= 0 || o->awake >= 0) && !o->what->bell)
-        return wrong("--sleepers and --awake are not allowed with case \"%s\": send-bell has them",
-                     o->what->name);
+        return wrong(
+            "--sleepers and --awake are not allowed with case \"%s\": send-bell and subscribers have them",
+            o->what->name);
     if (o->sleepers < 0)
         o->sleepers = o->awake > 0 ? 0 : 8;
     if (o->awake < 0)
