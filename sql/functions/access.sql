@@ -37,7 +37,7 @@ BEGIN
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
               reschedule,list,get,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor}';
         -- It may insert messages, to return those that it takes; but not send.
-        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}';
+        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_copy,_enqueue_many,_store_keyed}';
         tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
             'SELECT, INSERT, UPDATE, DELETE ON message', 'SELECT, INSERT, UPDATE (reason), DELETE ON dead_letter',
             'SELECT, DELETE ON dedup_window', 'USAGE, SELECT ON position'];
