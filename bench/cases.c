@@ -19,7 +19,8 @@ static const work async_work = {&pgq_async, &floor_send};
 
 const bench_case cases[] = {
     {"send", "single sends, a transaction each", run_pair, .work = &send_work},
-    {"send-batch", "sends of --batch messages", run_pair, .work = &send_batch_work, .batch = 100},
+    {"send-batch", "sends of --batch messages", run_pair, .work = &send_batch_work, .batch = 100,
+     .most = 100000},
     {"pop", "single pops", run_pair, .work = &pop_work},
     {"pop-batch", "pops of --batch messages", run_pair, .work = &pop_batch_work, .batch = 100},
     {"scope", "a message and a row of its work in one transaction", run_pair, .work = &scope_work},

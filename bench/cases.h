@@ -17,6 +17,7 @@ typedef struct bench_case {
     void (*run)(bench *b);
     const work *work; /* NULL: not one that held and readers can measure */
     int batch;        /* the default; 0: it takes messages one by one */
+    int most;         /* in a batch; 0: 1000 */
     int clients;      /* the default; 0: 1 */
     double seconds;   /* the default; 0: 10 */
     long rows;        /* the default; 0: it has none */

@@ -15,7 +15,8 @@
 #define SECONDS_MAX 86400
 #define CLIENTS_MAX 1024
 #define PAYLOAD_MAX 65536
-#define BATCH_MAX   1000
+#define BATCH_MAX   100000
+#define BATCH_MOST  1000 /* unless the case says otherwise: what a claim gives */
 #define ROWS_MAX    100000000
 
 enum { /* options without a letter */
@@ -41,7 +42,7 @@ static const entry table[] = {
     {OPT_SECONDS, "seconds", "N", "how long to measure, both sides together; default: 10, of held 120"},
     {OPT_CLIENTS, "clients", "C", "clients at once, 1 to 1024; default: 1, of send-bell 32, of async 8"},
     {OPT_PAYLOAD, "payload", "BYTES", "of each message, 0 to 65536; default: 64"},
-    {OPT_BATCH, "batch", "N", "messages at once, 1 to 1000, for a case that takes batches; default: 100"},
+    {OPT_BATCH, "batch", "N", "messages at once, 1 to 1000, of send-batch to 100000; default: 100"},
     {OPT_SLEEPERS, "sleepers", "S", "of send-bell and subscribers: listeners asleep, 0 to 1024; default: 8"},
     {OPT_AWAKE, "awake", "A", "of send-bell and subscribers: listeners awake, 0 to 1024; default: 0"},
     {OPT_ROWS, "rows", "N", "of dead, crowd and backlog: rows, 1000 to 100000000"},
@@ -242,6 +243,9 @@ static options_result check(options *o, int argc, char **argv)
     shape = o->of ? o->of : o->what;
     if (o->batch > 0 && shape->batch == 0)
         return wrong("--batch is not allowed with case \"%s\", which takes messages one by one", shape->name);
+    if (o->batch > (shape->most > 0 ? shape->most : BATCH_MOST))
+        return wrong("--batch \"%d\" is not allowed with case \"%s\": 1 to %d are", o->batch, shape->name,
+                     shape->most > 0 ? shape->most : BATCH_MOST);
     if (o->rows > 0 && o->what->rows == 0)
         return wrong("--rows is not allowed with case \"%s\": dead, crowd and backlog have rows",
                      o->what->name);

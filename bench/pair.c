@@ -10,7 +10,7 @@
 #define TRIES        6      /* to fill a queue high enough for a slice */
 #define LONGEST      300000 /* rows that sends may leave behind */
 #define WARM_CALLS   5
-#define TRIP_CALLS   40
+#define TRIP_CALLS   40 /* fewer of large batches */
 #define TRIP_SECONDS 0.25
 
 static int by_value(const void *x, const void *y)
@@ -154,9 +154,17 @@ static void reached(void *arg, bool end)
     c->trips = relay_trips(c->r) - (end ? c->trips : 0);
 }
 
+/* So that a batch of a hundred thousand is not sent forty times. */
+static int trip_calls(int batch)
+{
+    int calls = TRIP_CALLS * 1000 / (batch > 1000 ? batch : 1000);
+    return calls > 2 ? calls : 2;
+}
+
 void measure_trips(bench *b, const arm_ops *ops, side *s)
 {
     static const char queue[] = "bench trips";
+    int calls = WARM_CALLS + trip_calls(b->o.batch);
     relay *r = relay_open(b);
     counted c = {.r = r};
     arm_where where = {NS, queue, b->q, b->o.batch};
@@ -164,17 +172,16 @@ void measure_trips(bench *b, const arm_ops *ops, side *s)
     must(b->q, pgq_create_queue(b->q, queue, NULL, 1), "pgq_create_queue");
     arm *a = arm_open_at(b, ops, "trips", ops->finish ? b->o.clients : 1, conninfo, &where);
     if (!ops->finish)
-
-        a->probe = (probe){.from = WARM_CALLS, .to = WARM_CALLS + TRIP_CALLS, .reached = reached, .arg = &c};
+        a->probe = (probe){.from = WARM_CALLS, .to = calls, .reached = reached, .arg = &c};
     if (ops->consumes)
-        arm_fill_to(a, (int64_t)b->o.batch * (WARM_CALLS + TRIP_CALLS) * 4);
+        arm_fill_to(a, (int64_t)b->o.batch * calls * 4);
     int64_t before = relay_trips(r);
-    slice done = ops->finish ? arm_slice(a, TRIP_SECONDS) : arm_calls(a, WARM_CALLS + TRIP_CALLS);
+    slice done = ops->finish ? arm_slice(a, TRIP_SECONDS) : arm_calls(a, calls);
     if (ops->finish) { /* what its clients have called is not yet sent: the whole of it counts */
         c.trips = relay_trips(r) - before;
         a->probe.messages = done.messages;
     }
-    if (done.dry || done.calls < WARM_CALLS + TRIP_CALLS || a->probe.messages == 0)
+    if (done.dry || done.calls < calls || a->probe.messages == 0)
         die("%s: the round trips could not be counted", ops->label);
     s->trips = (double)c.trips / (double)a->probe.messages;
     arm_close(a);

@@ -228,12 +228,12 @@ static void free_batch(struct batch *b)
     pgqi_free(b->at);
 }
 
-static pgq_status store(pgq *q, pgqi_params *p, const struct batch *b, PGresult **res)
+static pgq_status store(pgq *q, pgqi_params *p, int plain, PGresult **res)
 {
     int all = p->n;
     pgq_status status;
 
-    if (used_by_all(b->at, b->n) != PLAIN_COLUMNS)
+    if (!plain)
         return pgqi_call_outcome(q, pgqi_enqueue_many_sql, p, res);
     p->n = PLAIN_PARAMS;
     status = pgqi_call(q, plain_sql, p, res);
@@ -244,13 +244,61 @@ static pgq_status store(pgq *q, pgqi_params *p, const struct batch *b, PGresult 
     return pgqi_call_outcome(q, pgqi_enqueue_many_sql, p, res);
 }
 
+static size_t copy_messages = PGQI_COPY_MESSAGES;
+static size_t copy_bytes = PGQI_COPY_BYTES;
+
+#ifdef PGQ_TESTING
+void pgqi_copy_from(size_t messages, size_t bytes)
+{
+    copy_messages = messages ? messages : PGQI_COPY_MESSAGES;
+    copy_bytes = bytes ? bytes : PGQI_COPY_BYTES;
+}
+#endif
+
+static int is_large(const struct batch *b)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < b->n && bytes < copy_bytes; i++)
+        bytes += b->at[i]->len;
+    return b->n >= copy_messages || bytes >= copy_bytes;
+}
+
+static pgq_status send_all(pgq *q, const char *queue, int create_queue, const struct batch *b, int64_t *ids,
+                           pgq_status *results)
+{
+    int plain = used_by_all(b->at, b->n) == PLAIN_COLUMNS;
+    pgq_status status = PGQ_OK;
+    int stored = 0;
+    PGresult *res;
+    pgqi_params p;
+
+    if (plain && is_large(b))
+        status = pgqi_enqueue_copy(q, queue, b->at, b->n, ids, &stored);
+    for (size_t i = 0; results && stored && i < b->n; i++)
+        results[i] = PGQ_OK;
+    if (status != PGQ_OK || stored)
+        return status;
+    pgqi_enqueue_many_params(&p, queue, create_queue, b->at, b->n);
+    status = store(q, &p, plain, &res);
+    pgqi_params_free(&p);
+    for (size_t i = 0; res && i < b->n; i++) {
+        int single = PQnfields(res) == 1;
+
+        if (ids)
+            ids[i] = pgqi_field_int(res, (int)i, single ? 0 : 3);
+        if (results)
+            results[i] = !single && pgqi_field_int(res, (int)i, 4) ? PGQ_DUPLICATE : PGQ_OK;
+    }
+    PQclear(res);
+    return status;
+}
+
 pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
                             int create_queue, int64_t *ids, pgq_status *results)
 {
     pgq_status status = pgqi_enter_queue(q, queue);
     struct batch b = {.n = n};
-    PGresult *res = NULL;
-    pgqi_params p;
 
     if (status != PGQ_OK)
         return status;
@@ -260,20 +308,8 @@ pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messa
     if (n == 0)
         return PGQ_OK;
     status = read_messages(q, &b, messages);
-    if (status == PGQ_OK) {
-        pgqi_enqueue_many_params(&p, queue, create_queue, b.at, n);
-        status = store(q, &p, &b, &res);
-        pgqi_params_free(&p);
-    }
-    for (size_t i = 0; res && i < n; i++) {
-        int plain = PQnfields(res) == 1;
-
-        if (ids)
-            ids[i] = pgqi_field_int(res, (int)i, plain ? 0 : 3);
-        if (results)
-            results[i] = !plain && pgqi_field_int(res, (int)i, 4) ? PGQ_DUPLICATE : PGQ_OK;
-    }
-    PQclear(res);
+    if (status == PGQ_OK)
+        status = send_all(q, queue, create_queue, &b, ids, results);
     free_batch(&b);
     return status;
 }

@@ -3,6 +3,9 @@
 
 #include "error.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +193,80 @@ pgq_status pgqi_script(pgq *q, const char *sql)
         pgqi_error_clear(&q->error, PGQ_OK);
     else
         pgqi_error_from_server(&q->error, q->conn, res);
+    PQclear(res);
+    return q->error.status;
+}
+
+pgq_status pgqi_unit_begin(pgq *q, const char *begin, int *joined)
+{
+    *joined = pgqi_in_transaction(q);
+    return pgqi_command(q, *joined ? "SAVEPOINT pgq_unit" : begin, NULL);
+}
+
+pgq_status pgqi_unit_end(pgq *q, int joined, int keep)
+{
+    pgq_error why;
+
+    if (keep && pgqi_command(q, joined ? "RELEASE SAVEPOINT pgq_unit" : "COMMIT", NULL) == PGQ_OK)
+        return PGQ_OK;
+    why = q->error;
+    if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q) &&
+        pgqi_command(q, joined ? "ROLLBACK TO SAVEPOINT pgq_unit" : "ROLLBACK", NULL) == PGQ_OK && joined)
+        pgqi_command(q, "RELEASE SAVEPOINT pgq_unit", NULL);
+    q->error = why;
+    q->error.needs_rollback = PQtransactionStatus(q->conn) == PQTRANS_INERROR;
+    return q->error.status;
+}
+
+/* A caller's connection may be one that does not block, and would gather in memory all that it is given. */
+static int send_off(PGconn *conn)
+{
+    int left;
+
+    while ((left = PQflush(conn)) > 0) {
+        struct pollfd fd = {PQsocket(conn), POLLIN | POLLOUT, 0};
+
+        if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+            return 0;
+        if (fd.revents & POLLIN && !PQconsumeInput(conn))
+            return 0;
+    }
+    return left == 0;
+}
+
+static int put_all(PGconn *conn, pgqi_next_piece next, void *arg)
+{
+    const void *piece;
+    size_t len;
+
+    while ((len = next(arg, &piece)) > 0)
+        if (PQputCopyData(conn, piece, (int)len) != 1 || (PQisnonblocking(conn) && !send_off(conn)))
+            return 0;
+    return 1;
+}
+
+pgq_status pgqi_copy_in(pgq *q, const char *statement, pgqi_next_piece next, void *arg)
+{
+    PGresult *res = PQexec(q->conn, statement);
+    int put;
+
+    if (PQresultStatus(res) != PGRES_COPY_IN) {
+        pgqi_error_from_server(&q->error, q->conn, res);
+        PQclear(res);
+        return q->error.status;
+    }
+    PQclear(res);
+    put = put_all(q->conn, next, arg);
+    PQputCopyEnd(q->conn, put ? NULL : "the client could not go on");
+    pgqi_error_clear(&q->error, PGQ_OK);
+    /* Had even the end no room, it is still copying, and says so for ever. */
+    while ((res = PQgetResult(q->conn)) && PQresultStatus(res) != PGRES_COPY_IN) {
+        if (!succeeded(res) && q->error.status == PGQ_OK)
+            pgqi_error_from_server(&q->error, q->conn, res);
+        PQclear(res);
+    }
+    if ((!put || res) && PQstatus(q->conn) == CONNECTION_OK)
+        pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     PQclear(res);
     return q->error.status;
 }

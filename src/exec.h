@@ -26,6 +26,20 @@ pgq_status pgqi_call_outcome(pgq *q, const char *sql, const pgqi_params *params,
 pgq_status pgqi_command(pgq *q, const char *sql, const pgqi_params *params);
 pgq_status pgqi_command_outcome(pgq *q, const char *sql, const pgqi_params *params);
 
+/* Statements that stand or fall together: behind a savepoint of the transaction that is open, else in one of
+ * their own, which begin opens. *joined says which. */
+pgq_status pgqi_unit_begin(pgq *q, const char *begin, int *joined);
+
+/* Keeps what they did, or undoes it. The handle's error stays as it is, unless keeping fails. */
+pgq_status pgqi_unit_end(pgq *q, int joined, int keep);
+
+/* The next piece of what a COPY is fed with; its length, 0: that was all. */
+typedef size_t (*pgqi_next_piece)(void *arg, const void **piece);
+
+/* A COPY ... FROM STDIN, which the server has put together. In a unit: what fails leaves the transaction
+ * failed. */
+pgq_status pgqi_copy_in(pgq *q, const char *statement, pgqi_next_piece next, void *arg);
+
 /* A script of several statements: one transaction, unless one is open. */
 pgq_status pgqi_script(pgq *q, const char *sql);
 

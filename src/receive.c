@@ -192,35 +192,25 @@ static pgq_status ack_and_claim(pgq *q, const pgqi_settling *settling, struct re
     return pgqi_claim_now(q, &r->look, &r->messages);
 }
 
-/* One statement after the other: in the caller's transaction behind a savepoint, else in one of its own. */
+/* One statement after the other. */
 static pgq_status ack_stepwise(pgq *q, const pgqi_settling *settling, struct receiver *r)
 {
-    int joined = pgqi_in_transaction(q);
-    pgq_status status = pgqi_command(
-        q, joined ? "SAVEPOINT pgq_ack_receive" : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL);
-    pgq_error why;
+    int joined;
+    int keep;
+    pgq_status status = pgqi_unit_begin(q, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", &joined);
+    pgq_status ended;
 
     if (status != PGQ_OK)
         return status;
     status = ack_and_claim(q, settling, r);
-    if (status == PGQ_OK || status == PGQ_EMPTY || status == PGQ_HOOK) {
-        pgq_status ended = pgqi_command(q, joined ? "RELEASE SAVEPOINT pgq_ack_receive" : "COMMIT", NULL);
-
-        if (ended == PGQ_OK)
-            return status;
-        status = ended;
-    }
-    why = q->error;
+    keep = status == PGQ_OK || status == PGQ_EMPTY || status == PGQ_HOOK;
+    ended = pgqi_unit_end(q, joined, keep);
+    if (keep && ended == PGQ_OK)
+        return status;
     *settling->done = 0;
     pgq_messages_free(r->messages);
     r->messages = NULL;
-    if (PQstatus(q->conn) == CONNECTION_OK &&
-        pgqi_command(q, joined ? "ROLLBACK TO SAVEPOINT pgq_ack_receive" : "ROLLBACK", NULL) == PGQ_OK &&
-        joined)
-        pgqi_command(q, "RELEASE SAVEPOINT pgq_ack_receive", NULL);
-    q->error = why;
-    q->error.needs_rollback = PQtransactionStatus(q->conn) == PQTRANS_INERROR;
-    return status;
+    return ended;
 }
 
 static pgq_status ack_receive(pgq *q, const pgqi_settling *settling, struct receiver *r,

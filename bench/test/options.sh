@@ -29,6 +29,8 @@ refused '--clients "0" is not allowed: 1 to 1024 are' send --clients 0
 refused '--seconds "1.5" is not allowed' send --seconds 1.5
 refused '--payload "65537" is not allowed: 0 to 65536 are' send --payload 65537
 refused '--batch is not allowed with case "send"' send --batch 10
+refused '--batch "100001" is not allowed: 1 to 100000 are' send-batch --batch 100001
+refused '--batch "1001" is not allowed with case "pop-batch": 1 to 1000 are' pop-batch --batch 1001
 refused '--rows is not allowed with case "send"' send --rows 1000
 refused '--sleepers and --awake are not allowed with case "pop"' pop --sleepers 1
 refused 'option "--nonsense" is unknown or ambiguous' send --nonsense

@@ -63,6 +63,8 @@ typedef struct pgq_outgoing {
 } pgq_outgoing;
 
 /** Sends many messages, all or none, to be delivered in their order.
+ *  From 10000 messages or 2 MiB of payloads on, those that say nothing of themselves but their kind are
+ *  streamed piece by piece, by COPY: less memory is needed, here and in the server.
  *
  *  @param messages     n of them
  *  @param n            0 is allowed and does nothing; at most 1000000
@@ -72,7 +74,9 @@ typedef struct pgq_outgoing {
  *  @return as pgq_enqueue(), OK also if there were duplicates; the error's message says which message was at
  * fault
  *
- *  Transaction, Blocking, Threads, Ownership: as pgq_enqueue(). Since: 0.1. */
+ *  Transaction: as pgq_enqueue(); what is streamed stands behind a savepoint in an open one, which stays
+ *  usable whatever the server refuses. Blocking: one round trip, or a few if they are streamed.
+ *  Threads, Ownership: as pgq_enqueue(). Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_enqueue_many(pgq *q, const char *queue, const pgq_outgoing *messages, size_t n,
                                        int create_queue, int64_t *ids, pgq_status *results);
 

@@ -42,7 +42,7 @@ BEGIN
               topic_next,topic_latest,topic_subscribe,topic_commit,topic_unsubscribe,topic_subscribers,topic_list,topic_tend,
               topic_channel,topic_doze,topic_awake}';
         -- It may insert messages, to return those that it takes; but not send.
-        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed,_topic_publish,_topic_publish_many}';
+        but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_copy,_enqueue_many,_store_keyed,_topic_publish,_topic_publish_many}';
         tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
             'SELECT ON topic_log', 'SELECT ON topic_segment', 'SELECT ON topic_message', 'SELECT ON topic_binding',
             'SELECT, INSERT, UPDATE (hold_ms), DELETE ON topic_subscriber', 'SELECT, INSERT, DELETE ON topic_position',

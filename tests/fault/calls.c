@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fault/calls.h"
 
+#include "enqueue.h"
+
 #include <pgq/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +53,16 @@ static pgq_status enqueue_many(pgq *q)
     int64_t ids[3];
 
     return pgq_enqueue_many(q, "q", out, 3, 0, ids, NULL);
+}
+
+static pgq_status enqueue_copied(pgq *q)
+{
+    pgq_status status;
+
+    pgqi_copy_from(1, 1);
+    status = enqueue_many(q);
+    pgqi_copy_from(0, 0);
+    return status;
 }
 
 static pgq_status enqueue_json(pgq *q)
@@ -433,6 +445,7 @@ static pgq_status reschedule(pgq *q)
 const fault_call fault_calls[] = {
     {"enqueue", NULL, enqueue, PGQ_OK, 1},
     {"enqueue_many", NULL, enqueue_many, PGQ_OK, 1},
+    {"enqueue_many, copied", NULL, enqueue_copied, PGQ_OK, 1},
     {"enqueue_json", NULL, enqueue_json, PGQ_OK, 1},
     {"dequeue", one_message, dequeue, PGQ_OK, 1},
     {"dequeue, failing", one_message, dequeue_badly, PGQ_FAILED, 1},

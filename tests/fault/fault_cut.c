@@ -109,6 +109,41 @@ static void test_in_each_call(void **state)
     }
 }
 
+/* The rows are on their way, more of them than a socket takes, and the server waits at the third. */
+static void test_in_a_copy(void **state)
+{
+    static char big[50000];
+    fixture *f = *state;
+    pgq_outgoing out[100];
+    int pid = PQbackendPID(pgq_connection(f->q));
+    pthread_t thread;
+    pgq_status status;
+    void *waited;
+    char gone[128];
+
+    for (size_t i = 0; i < COUNT_OF(out); i++)
+        out[i] = (pgq_outgoing){big, i == 2 ? 1 : sizeof big, NULL};
+    t_run(f, f->sql,
+          "CREATE FUNCTION mq.third() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+          " ASSERT current_query() LIKE 'COPY %%'; LOCK TABLE mq.dead_letter; RETURN NEW; END $$");
+    t_run(f, f->sql,
+          "CREATE TRIGGER third BEFORE INSERT ON mq.message FOR EACH ROW"
+          " WHEN (octet_length(NEW.payload) = 1) EXECUTE FUNCTION mq.third()");
+    t_run(f, f->sql, "BEGIN; LOCK TABLE mq.dead_letter");
+    assert_int_equal(pthread_create(&thread, NULL, cut_when_waiting, f->q), 0);
+    status = pgq_enqueue_many(f->q, "q", out, COUNT_OF(out), 0, NULL, NULL);
+    pthread_join(thread, &waited);
+    t_run(f, f->sql, "COMMIT");
+    assert_ptr_equal(waited, f->q);
+    assert_int_equal(status, PGQ_CONNECTION);
+    snprintf(gone, sizeof gone, "SELECT count(*) FROM pg_stat_activity WHERE pid = %d", pid);
+    t_until(f, 10000, "0", gone);
+    assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), 0);
+    assert_ok(f->q, pgq_reconnect(f->q));
+    assert_ok(f->q, pgq_enqueue_many(f->q, "q", out, COUNT_OF(out), 0, NULL, NULL));
+    assert_int_equal(t_number(f, f->sql, "SELECT count(*) FROM mq.message"), COUNT_OF(out));
+}
+
 static int cuts(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
 {
     (void)q, (void)m;
@@ -209,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FAULT_TEST(test_before_each_call),
         FAULT_TEST(test_in_each_call),
+        FAULT_TEST(test_in_a_copy),
         FAULT_TEST(test_between_claim_and_settling),
         FAULT_TEST(test_between_lease_and_settling),
         FAULT_TEST(test_attached),

@@ -5,6 +5,13 @@ SELECT mq.enqueue('q', 'x');
 SELECT mq.enqueue_many('q', '{a,b,c}');
 \warn @@ enqueue_many_ttl
 SELECT mq.enqueue_many('q', '{d,e,f}', ttl => 86400);
+\warn @@ enqueue_copy
+-- An INSERT in the place of COPY, which has no plan.
+BEGIN;
+SELECT ids FROM mq._enqueue_copy('q', 3, 1, 0::smallint) \gset
+INSERT INTO mq.message (sent, queue_id, priority, state, id, position, kind, payload)
+    SELECT now(), q.id, q.priority, 0, i, i, 0, 'c' FROM unnest(:'ids'::bigint[]) i, mq.queue q WHERE q.name = 'q';
+COMMIT;
 \warn @@ pop
 SELECT mq.pop('q');
 \warn @@ pop_many
