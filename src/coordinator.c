@@ -180,7 +180,7 @@ static int finished(pgq_worker *w)
 /* pgq_shutdown() is as pgq_worker_stop(), but for the status. */
 static void shut_down(pgq_worker *w)
 {
-    pgqi_error_clear(&w->error, PGQ_SHUTDOWN);
+    w->shut = 1;
     atomic_store(&w->stop, 1);
 }
 
@@ -318,7 +318,8 @@ static pgq_status run(pgq_worker *w)
             drain(w, l);
         else
             coordinate(w, l);
-        status = w->error.status; /* OK or SHUTDOWN */
+        if (w->shut)
+            status = pgqi_error_clear(&w->error, PGQ_SHUTDOWN);
         say(w, PGQ_EVENT_STOPPING, "");
     }
     end_threads(w);
@@ -340,7 +341,7 @@ pgq_status pgq_worker_run(pgq_worker *worker)
         status = pgqi_error_set(&worker->error, PGQ_STATE, "the worker has no queue: add one");
     else
         status = run(worker);
-    worker->ended = worker->parked = worker->tickets = worker->down = 0;
+    worker->ended = worker->parked = worker->tickets = worker->down = worker->shut = 0;
     worker->generation = worker->empty = worker->reserved = worker->handled = 0;
     atomic_store(&worker->stop, 0);
     atomic_store(&worker->running, 0);
