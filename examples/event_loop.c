@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A queue in an event loop of one's own: one thread, one poll(). What is typed is sent to the queue,
- * and what comes from the queue is printed, whoever sent it. Ends when its input does, and nothing is left.
- */
+ * and what comes from the queue is printed, whoever sent it. Ends when its input does, or the namespace is
+ * shut down, and nothing is left. */
 #include <errno.h>
 #include <pgq/pgq.h>
 #include <poll.h>
@@ -68,6 +68,8 @@ static pgq_status loop(pgq *q, pgq_listener *listener)
             status = take(q, listener);
             continue; /* process() again: nothing was left */
         }
+        if (now == PGQ_SHUTDOWN)
+            break;
         if (now < 0) /* it tries again by itself */
             fprintf(stderr, "listener: %s\n", pgq_listener_last_error(listener)->message);
         fds[0].fd = pgq_listener_fd(listener);

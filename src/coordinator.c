@@ -177,11 +177,19 @@ static int finished(pgq_worker *w)
     return yes;
 }
 
+/* pgq_shutdown() is as pgq_worker_stop(), but for the status. */
+static void shut_down(pgq_worker *w)
+{
+    w->shut = 1;
+    atomic_store(&w->stop, 1);
+}
+
 /* Until a look has found nothing more; then whether all the threads are idle. A thread that found
  * something may be at it for long: then an idle one looks on in its place. */
 static int await_empty(pgq_worker *w, pgq_listener *l)
 {
     int64_t took_us = 0;
+    int shut = 0;
 
     for (;;) {
         int64_t now = pgqi_now_us();
@@ -192,6 +200,9 @@ static int await_empty(pgq_worker *w, pgq_listener *l)
         took = w->took;
         parked = w->parked;
         pthread_mutex_unlock(&w->lock);
+        shut = shut < 0 ? shut : pgqi_listener_shut(l);
+        if (shut > 0)
+            shut_down(w);
         if (empty || finished(w))
             return parked == w->options.threads;
         if (took && !took_us) {
@@ -203,7 +214,8 @@ static int await_empty(pgq_worker *w, pgq_listener *l)
             took_us = 0;
             continue;
         }
-        wait_for(w, NULL, took_us && parked > 0 ? pgqi_until_ms(took_us + look_on_us, now) : -1);
+        wait_for(w, shut < 0 ? NULL : l,
+                 took_us && parked > 0 ? pgqi_until_ms(took_us + look_on_us, now) : -1);
     }
 }
 
@@ -246,6 +258,8 @@ static void coordinate(pgq_worker *w, pgq_listener *l)
         if (status == PGQ_READY) {
             ask(w, pgqi_listener_thorough(l));
             await_empty(w, l);
+        } else if (status == PGQ_SHUTDOWN) {
+            shut_down(w);
         } else if (status == PGQ_CONNECTION) {
             if (!down)
                 pgqi_worker_down(w, -1, pgq_listener_last_error(l)->message);
@@ -304,6 +318,8 @@ static pgq_status run(pgq_worker *w)
             drain(w, l);
         else
             coordinate(w, l);
+        if (w->shut)
+            status = pgqi_error_clear(&w->error, PGQ_SHUTDOWN);
         say(w, PGQ_EVENT_STOPPING, "");
     }
     end_threads(w);
@@ -325,7 +341,7 @@ pgq_status pgq_worker_run(pgq_worker *worker)
         status = pgqi_error_set(&worker->error, PGQ_STATE, "the worker has no queue: add one");
     else
         status = run(worker);
-    worker->ended = worker->parked = worker->tickets = worker->down = 0;
+    worker->ended = worker->parked = worker->tickets = worker->down = worker->shut = 0;
     worker->generation = worker->empty = worker->reserved = worker->handled = 0;
     atomic_store(&worker->stop, 0);
     atomic_store(&worker->running, 0);

@@ -28,8 +28,13 @@ struct pgq_listener {
     PGconn *conn;
     char name_space[PGQI_NAMESPACE_MAX + 1];
     pgqi_schema schema;
-    size_t n;
-    pgqi_element *queues; /* names, as array elements */
+    struct names {
+        size_t n;
+        pgqi_element *names; /* as array elements */
+    } names[2];              /* of queues, of topics: a pgqi_bell_kind each */
+    char shutdown[CHANNEL_MAX];
+    int shut; /* a shutdown has been heard of, and not been told yet */
+    int rang; /* and a bell */
     stage stage;
     int busy; /* a query is under way */
     int flushing;
@@ -66,6 +71,7 @@ static pgq_status lost(pgq_listener *l)
 static pgq_status start_connecting(pgq_listener *l)
 {
     pgqi_doze_init(&l->d, l->poll_interval_ms);
+    l->shut = l->rang = 0;
     l->stage = CONNECTING;
     l->connecting = PGRES_POLLING_WRITING;
     l->conn = pgqi_connect(l->conninfo, 1);
@@ -78,21 +84,32 @@ static pgq_status start_connecting(pgq_listener *l)
     return PGQ_OK;
 }
 
-static pgq_status copy_queues(pgq_listener *l, const char *const *queues, size_t n)
+static pgq_status copy_names(pgq_listener *l, pgqi_bell_kind kind, const char *const *names, size_t n)
 {
-    l->queues = pgqi_alloc(n, sizeof *l->queues);
-    if (!l->queues)
+    struct names *to = &l->names[kind];
+
+    if (n == 0)
+        return PGQ_OK;
+    to->names = pgqi_alloc(n, sizeof *to->names);
+    if (!to->names)
         return pgqi_error_set(&l->error, PGQ_NO_MEMORY, "out of memory");
-    l->n = n;
+    to->n = n;
     for (size_t i = 0; i < n; i++) {
-        if (pgqi_check_name(&l->error, "queue", queues[i]) != PGQ_OK)
+        if (pgqi_check_name(&l->error, kind == PGQI_QUEUE ? "queue" : "topic", names[i]) != PGQ_OK)
             return PGQ_INVALID;
-        l->queues[i].data = pgqi_strdup(queues[i]);
-        l->queues[i].len = strlen(queues[i]);
-        if (!l->queues[i].data)
+        to->names[i].data = pgqi_strdup(names[i]);
+        to->names[i].len = strlen(names[i]);
+        if (!to->names[i].data)
             return pgqi_error_set(&l->error, PGQ_NO_MEMORY, "out of memory");
     }
     return PGQ_OK;
+}
+
+static void free_names(struct names *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        pgqi_free((void *)names->names[i].data);
+    pgqi_free(names->names);
 }
 
 pgq_status pgq_listener_open(const char *conninfo, const char *const *queues, size_t n,
@@ -115,10 +132,13 @@ pgq_status pgq_listener_open(const char *conninfo, const char *const *queues, si
     status = pgqi_read_options(&o, sizeof o, options, &l->error);
     if (status == PGQ_OK)
         status = pgqi_set_namespace(l->name_space, l->schema, o.name_space, &l->error);
-    if (status == PGQ_OK && (!queues || n == 0))
-        status = pgqi_error_set(&l->error, PGQ_INVALID, "a listener needs at least one queue");
+    if (status == PGQ_OK &&
+        ((!queues && n > 0) || (!o.topics && o.topic_count > 0) || n + o.topic_count == 0))
+        status = pgqi_error_set(&l->error, PGQ_INVALID, "a listener needs at least one queue or topic");
     if (status == PGQ_OK)
-        status = copy_queues(l, queues, n);
+        status = copy_names(l, PGQI_QUEUE, queues, n);
+    if (status == PGQ_OK)
+        status = copy_names(l, PGQI_TOPIC, o.topics, o.topic_count);
     if (status != PGQ_OK)
         return status;
     l->conninfo = pgqi_strdup(conninfo ? conninfo : "");
@@ -134,9 +154,8 @@ void pgq_listener_close(pgq_listener *listener)
         return;
     PQclear(listener->answer);
     PQfinish(listener->conn);
-    for (size_t i = 0; i < listener->n; i++)
-        pgqi_free((void *)listener->queues[i].data);
-    pgqi_free(listener->queues);
+    free_names(&listener->names[PGQI_QUEUE]);
+    free_names(&listener->names[PGQI_TOPIC]);
     pgqi_free(listener->conninfo);
     pgqi_free(listener);
 }
@@ -180,20 +199,43 @@ int pgqi_listener_thorough(const pgq_listener *listener)
     return listener->d.thorough;
 }
 
-/* Sends a statement about all the queues, whose names are $1; announced is $2 where there is one. */
-static pgq_status ask(pgq_listener *l, const char *function, const char *columns, int with_announced)
+/* What is asked, of each queue and each topic: a function of its name, and the columns of its answer. */
+typedef struct question {
+    const char *of_queue, *of_topic;
+    const char *columns;
+    const char *of_all; /* NULL: none; the last row is its answer */
+    int announced;      /* $3 says whether the sleep is announced */
+} question;
+
+static const question channels = {"_channel_of(u.name)", "_topic_channel_of(u.name)",
+                                  "r.code, r.detail, r.channel", "_shutdown_channel()", 0};
+static const question dozes = {"doze(u.name, $3)", "topic_doze(u.name, $3)",
+                               "r.code, r.detail, r.producing, r.consuming, r.due_in_ms", NULL, 1};
+static const question awakes = {"awake(u.name)", "topic_awake(u.name)", "1", NULL, 0};
+
+/* Sends it about all the queues, whose names are $1, and the topics, $2. */
+static pgq_status ask(pgq_listener *l, const question *q)
 {
-    char sql[512];
+    const char *separator = "";
+    char sql[1024];
+    size_t len = 0;
     pgqi_params p;
     int sent;
 
     pgqi_params_init(&p);
-    pgqi_add_array(&p, PGQI_TEXT, l->queues, l->n);
-    if (with_announced)
+    for (int kind = PGQI_QUEUE; kind <= PGQI_TOPIC; kind++) {
+        pgqi_add_array(&p, PGQI_TEXT, l->names[kind].names, l->names[kind].n);
+        if (l->names[kind].n == 0)
+            continue;
+        len += (size_t)snprintf(
+            sql + len, sizeof sql - len, "%sSELECT %s FROM unnest($%d) AS u (name), LATERAL %s.%s r",
+            separator, q->columns, kind + 1, l->schema, kind == PGQI_QUEUE ? q->of_queue : q->of_topic);
+        separator = " UNION ALL ";
+    }
+    if (q->of_all)
+        snprintf(sql + len, sizeof sql - len, "%sSELECT NULL, NULL, %s.%s", separator, l->schema, q->of_all);
+    if (q->announced)
         pgqi_add_bool(&p, l->d.announced);
-    snprintf(sql, sizeof sql,
-             "SELECT %s FROM unnest($1) WITH ORDINALITY AS u (name, n), LATERAL %s.%s r ORDER BY u.n",
-             columns, l->schema, function);
     sent = !p.failed && PQsendQueryParams(l->conn, sql, p.n, p.types, p.values, p.lengths, p.formats, 1);
     pgqi_params_free(&p);
     if (!sent)
@@ -202,16 +244,18 @@ static pgq_status ask(pgq_listener *l, const char *function, const char *columns
     return PGQ_OK;
 }
 
-static pgq_status subscribe(pgq_listener *l, const PGresult *channels)
+/* The last channel is that of shutdowns. */
+static pgq_status subscribe(pgq_listener *l, const PGresult *answer)
 {
-    size_t size = (size_t)PQntuples(channels) * (CHANNEL_MAX + 16) + 1;
+    size_t size = (size_t)PQntuples(answer) * (CHANNEL_MAX + 16) + 1;
     char *sql = pgqi_alloc(1, size);
     size_t len = 0;
     int sent = 0;
 
-    for (int i = 0; sql && i < PQntuples(channels); i++)
+    for (int i = 0; sql && i < PQntuples(answer); i++)
         len += (size_t)snprintf(sql + len, size - len, "LISTEN \"%.*s\";", CHANNEL_MAX,
-                                PQgetvalue(channels, i, 2));
+                                PQgetvalue(answer, i, 2));
+    snprintf(l->shutdown, sizeof l->shutdown, "%s", PQgetvalue(answer, PQntuples(answer) - 1, 2));
     if (sql)
         sent = PQsendQuery(l->conn, sql);
     pgqi_free(sql);
@@ -298,44 +342,67 @@ static pgq_status receive(pgq_listener *l)
     return status;
 }
 
-static int rung(pgq_listener *l)
+static void hear(pgq_listener *l)
 {
     PGnotify *note;
-    int any = 0;
 
     while ((note = PQnotifies(l->conn))) {
+        if (strcmp(note->relname, l->shutdown) == 0)
+            l->shut = 1;
+        else
+            l->rang = 1;
         PQfreemem(note);
-        any = 1;
     }
-    return any;
+}
+
+int pgqi_listener_shut(pgq_listener *listener)
+{
+    if (!listener->conn || listener->stage == CONNECTING)
+        return -1;
+    listener->flushing = PQflush(listener->conn);
+    if (listener->flushing < 0 || !PQconsumeInput(listener->conn))
+        return -1;
+    hear(listener);
+    return listener->shut;
+}
+
+static pgq_status look(pgq_listener *l)
+{
+    l->rang = 0; /* what has rung before the look is answered by it */
+    if (l->d.leave) {
+        if (ask(l, &awakes) != PGQ_OK)
+            return l->error.status;
+        l->flushing = PQflush(l->conn);
+        pgqi_doze_left(&l->d);
+    }
+    l->stage = LOOKING;
+    return PGQ_READY;
 }
 
 static pgq_status doze(pgq_listener *l)
 {
+    if (l->d.act == PGQI_SLEEP && !PQconsumeInput(l->conn))
+        return lost(l);
+    hear(l);
+    if (l->shut) {
+        l->shut = 0;
+        return PGQ_SHUTDOWN;
+    }
     switch (l->d.act) {
     case PGQI_LOOK:
-        rung(l); /* what has rung before the look is answered by it */
-        if (l->d.leave) {
-            if (ask(l, "awake(u.name)", "1", 0) != PGQ_OK)
-                return l->error.status;
-            l->flushing = PQflush(l->conn);
-            pgqi_doze_left(&l->d);
-        }
-        l->stage = LOOKING;
-        return PGQ_READY;
+        return look(l);
     case PGQI_ANNOUNCE:
-        return ask(l, "doze(u.name, $2)", "r.code, r.detail, r.producing, r.consuming, r.due_in_ms", 1);
+        return ask(l, &dozes);
     case PGQI_AWAKE:
-        return ask(l, "awake(u.name)", "1", 0);
+        return ask(l, &awakes);
     default:
-        if (!PQconsumeInput(l->conn))
-            return lost(l);
-        if (rung(l))
+        if (l->rang)
             pgqi_doze_rung(&l->d);
         else if (pgqi_now_us() >= l->d.until_us)
             pgqi_doze_late(&l->d);
         else
             return PGQ_WAIT;
+        l->rang = 0;
         return PGQ_OK;
     }
 }
@@ -348,7 +415,7 @@ static pgq_status connect_on(pgq_listener *l)
     if (l->connecting != PGRES_POLLING_OK)
         return PGQ_WAIT;
     l->stage = ASKING_CHANNELS;
-    return ask(l, "_channel_of(u.name)", "r.code, r.detail, r.channel", 0);
+    return ask(l, &channels);
 }
 
 static pgq_status step(pgq_listener *l)
@@ -387,6 +454,6 @@ void pgq_listener_busy(pgq_listener *listener)
         return;
     pgqi_doze_found(&listener->d);
     listener->stage = DOZING;
-    if (listener->d.act == PGQI_AWAKE && ask(listener, "awake(u.name)", "1", 0) == PGQ_OK)
+    if (listener->d.act == PGQI_AWAKE && ask(listener, &awakes) == PGQ_OK)
         listener->flushing = PQflush(listener->conn);
 }

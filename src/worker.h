@@ -45,6 +45,7 @@ struct pgq_worker {
     int wake_fds[2]; /* a pipe: a byte for the coordinator */
     atomic_int stop;
     atomic_int running;
+    int shut; /* the coordinator's: pgq_shutdown() has stopped it */
     pgq_error error;
 
     pthread_mutex_t lock; /* for what follows */

@@ -108,8 +108,9 @@ typedef struct pgq_listen_options {
  *
  *  @param timeout_ms 0: look once; -1: for ever
  *  @param options    NULL: the defaults
- *  @return as pgq_dequeue(), with TIMEOUT in the place of EMPTY; CANCELED; STATE on an attached handle:
- *          listening needs a connection of its own
+ *  @return as pgq_dequeue(), with TIMEOUT in the place of EMPTY; CANCELED; SHUTDOWN: see pgq_shutdown(), also
+ *          if that came since the last wait on the handle; STATE on an attached handle: listening needs a
+ *          connection of its own
  *
  *  Transaction: one of its own. Blocking: up to timeout_ms and the handler. Threads: that of the
  *  handle. Ownership: none. Since: 0.1. */

@@ -37,8 +37,9 @@ typedef struct pgq_receive_options {
  *  @param max     1 to 100000
  *  @param options NULL: the defaults
  *  @param out     the messages; settle each with its id and attempts. due is when its lease ends
- *  @return OK; EMPTY; with a timeout TIMEOUT or CANCELED; HOOK: a message could not be decoded, and all are
- * in *out all the same; NOT_FOUND, INVALID, STATE (waiting on an attached handle; within a handler), ...
+ *  @return OK; EMPTY; with a timeout TIMEOUT, CANCELED or SHUTDOWN (see pgq_shutdown()); HOOK: a message
+ * could not be decoded, and all are in *out all the same; NOT_FOUND, INVALID, STATE (waiting on an attached
+ * handle; within a handler), ...
  *
  *  Transaction: joins one if it is open: the lease runs from now, but others learn of it by the commit; else
  * one of its own. Blocking: up to timeout_ms. Threads: that of the handle. Ownership: free *out with
@@ -153,8 +154,8 @@ PGQ_EXPORT pgq_status pgq_release(pgq *q, const pgq_receipt *receipts, size_t n,
  *  message itself, by pgq_ack() in its own transaction say, and return 0.
  *
  *  @param options NULL: the defaults; the lease, the message's own too, must not be 0
- *  @return OK: done. EMPTY, TIMEOUT, CANCELED: none was there. FAILED: the handler failed, and that was
- * counted. STALE: the lease was lost before the handler returned, so that what came of it is not counted.
+ *  @return OK: done. EMPTY, TIMEOUT, CANCELED, SHUTDOWN: none was taken. FAILED: the handler failed, and that
+ * was counted. STALE: the lease was lost before the handler returned, so that what came of it is not counted.
  * CONNECTION: the outcome could not be told to the server; the message comes back when its lease has run out.
  * NOT_FOUND, INVALID, STATE (attached, a transaction is open, or within a handler), NO_MEMORY, ...
  *

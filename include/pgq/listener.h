@@ -5,7 +5,8 @@
  *  A listener has a connection of its own and never takes a message: it says when to. The loop:
  *
  *      poll pgq_listener_fd() for pgq_listener_events(), up to pgq_listener_timeout_ms();
- *      when pgq_listener_process() says READY, take messages by any handle until EMPTY;
+ *      when pgq_listener_process() says READY, take messages from the queues by any handle until EMPTY,
+ *      or read the topics by any subscriber until EMPTY;
  *      call pgq_listener_process() again: that tells the listener that nothing was left.
  */
 #ifndef PGQ_LISTENER_H
@@ -17,24 +18,28 @@
 extern "C" {
 #endif
 
-/** Watches queues. One thread at a time. */
+/** Watches queues and topics. One thread at a time. */
 typedef struct pgq_listener pgq_listener;
 
 typedef struct pgq_listener_options {
     size_t size;            /**< sizeof(pgq_listener_options) */
     const char *name_space; /**< NULL: "mq" */
     int poll_interval_ms;   /**< be READY at least that often, should a wake-up be lost; 0: 5000; -1: never */
+    const char *const *topics; /**< topic_count names, copied: topics to watch, beside the queues; whether or
+                                  not they are there yet */
+    size_t topic_count;
 } pgq_listener_options;
 
 #define PGQ_LISTENER_OPTIONS_INIT                                                                            \
     {                                                                                                        \
-        sizeof(pgq_listener_options), NULL, 0                                                                \
+        sizeof(pgq_listener_options), NULL, 0, NULL, 0                                                       \
     }
 
-/** Begins to connect, and to watch queues.
+/** Begins to connect, and to watch queues and topics.
  *
  *  @param conninfo as for pgq_open()
- *  @param queues   n names, at least 1; copied. A queue that does not exist makes process() say NOT_FOUND
+ *  @param queues   n names, at least 1 unless the options name topics; copied. A queue that does not exist
+ *                  makes process() say NOT_FOUND
  *  @param out      set even on failure, unless memory ran out; close it either way
  *  @return OK, INVALID, NO_MEMORY, CONNECTION
  *
@@ -70,9 +75,10 @@ PGQ_EXPORT int pgq_listener_timeout_ms(const pgq_listener *listener);
 
 /** Does what can be done now. Calling it too often does no harm.
  *
- *  @return READY: take messages until EMPTY, then call it again. WAIT: poll. CONNECTION: the connection
- *          was lost, or could not be made; the listener connects again by itself, after a pause of up
- *          to 60 s: go on polling. NOT_FOUND, PERMISSION, ...: it will be tried again likewise. INVALID
+ *  @return READY: take messages, or read them, until EMPTY, then call it again. WAIT: poll. SHUTDOWN: see
+ *          pgq_shutdown(); said once for each, and then the listener goes on as before. CONNECTION: the
+ * connection was lost, or could not be made; the listener connects again by itself, after a pause of up to 60
+ * s: go on polling. NOT_FOUND, PERMISSION, ...: it will be tried again likewise. INVALID
  *
  *  Transaction: none of the caller's. Blocking: never, but for libpq's look-up of a host's name.
  *  Threads: one at a time. Ownership: none. Since: 0.1. */

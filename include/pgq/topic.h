@@ -119,7 +119,7 @@ PGQ_EXPORT void pgq_subscriber_free(pgq_subscriber *subscriber);
  *  @param max 1 to 100000
  *  @param out the messages, in order; NULL unless OK or HOOK
  *  @return OK; EMPTY: nothing new, or no such topic; HOOK (a message could not be decoded: see codec.h),
- * INVALID, STATE (within a handler of another subscriber), NO_MEMORY, ...
+ * INVALID, STATE (within a handler of pgq_topic_listen()), NO_MEMORY, ...
  *
  *  Transaction: reads in the open one, if there is one; writes nothing and locks no row. Blocking: one round
  *  trip; an owned handle tends the log now and then. Threads: that of the handle. Ownership: free *out with

@@ -94,8 +94,10 @@ PGQ_EXPORT pgq_status pgq_worker_set_codec(pgq_worker *worker, const pgq_codec *
 
 /** Runs the worker until it is stopped, drained, or has done its number.
  *
- *  @return OK: it has stopped, and every handler has returned. NOT_FOUND, NOT_INSTALLED, PERMISSION, VERSION,
- *          CONNECTION: it could not start. INVALID, STATE (it runs, or has no queue), NO_MEMORY
+ *  @return OK: it has stopped, and every handler has returned. SHUTDOWN: the same, and pgq_shutdown() has
+ * stopped it, as pgq_worker_stop() would have; one that drains does not wait, and is not stopped. NOT_FOUND,
+ * NOT_INSTALLED, PERMISSION, VERSION, CONNECTION: it could not start. INVALID, STATE (it runs, or has no
+ * queue), NO_MEMORY
  *
  *  Transaction: those of the threads. Blocking: that is its purpose. Threads: starts its own, and
  *  has joined them when it returns; blocks no signals and handles none: its threads have the

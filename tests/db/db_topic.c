@@ -1,65 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows F1 to F4, F7 and F8: publishing, and reading by position. */
-#include "support/support.h"
+#include "topics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int64_t publish(pgq *q, const char *topic, const char *text)
-{
-    pgq_publish_options o = PGQ_PUBLISH_OPTIONS_INIT;
-    int64_t id = 0;
-
-    o.kind = PGQ_TEXT;
-    assert_ok(q, pgq_topic_publish(q, topic, text, strlen(text), &o, &id));
-    return id;
-}
-
-static pgq_subscriber *subscribe(pgq *q, const char *topic, const char *start)
-{
-    pgq_subscribe_options o = PGQ_SUBSCRIBE_OPTIONS_INIT;
-    pgq_subscriber *s;
-
-    o.start = start;
-    assert_ok(q, pgq_topic_subscribe(q, topic, &o, &s));
-    return s;
-}
-
-/* The payloads of the next messages, up to max a call, until EMPTY: "a b c ". */
-static const char *read_all(pgq *q, pgq_subscriber *s, int max)
-{
-    static char text[8][512];
-    static int at;
-    char *to = text[at++ % 8];
-    size_t len = 0;
-
-    to[0] = '\0';
-    for (;;) {
-        pgq_messages *m;
-        pgq_status status = pgq_topic_next(s, max, &m);
-
-        if (status == PGQ_EMPTY)
-            return to;
-        assert_status(q, status, PGQ_OK);
-        assert_true(pgq_messages_count(m) <= (size_t)max);
-        for (size_t i = 0; i < pgq_messages_count(m); i++) {
-            const pgq_message *one = pgq_messages_get(m, i);
-
-            len += (size_t)snprintf(to + len, sizeof text[0] - len, "%.*s ", (int)one->payload_len,
-                                    (const char *)one->payload);
-        }
-        pgq_messages_free(m);
-    }
-}
 
 static void test_F1_one_to_many(void **state)
 {
     enum { N = 1000 };
     fixture *f = *state;
     pgq *other = t_open(f);
-    pgq_subscriber *a = subscribe(f->q, "news", NULL);
-    pgq_subscriber *b = subscribe(other, "news", "now");
+    pgq_subscriber *a = subscribe(f->q, "news", NULL, NULL);
+    pgq_subscriber *b = subscribe(other, "news", NULL, "now");
     pgq_subscriber *late;
     int64_t last = 0;
 
@@ -70,7 +23,7 @@ static void test_F1_one_to_many(void **state)
         assert_true(id > last);
         last = id;
     }
-    late = subscribe(other, "news", NULL);
+    late = subscribe(other, "news", NULL, NULL);
     for (int reader = 0; reader < 2; reader++) {
         pgq_subscriber *s = reader ? b : a;
         int expected = 0;
@@ -115,20 +68,20 @@ static void test_F2_where_to_start(void **state)
 
         publish(f->q, "t", text);
     }
-    s = subscribe(f->q, "t", "oldest");
+    s = subscribe(f->q, "t", NULL, "oldest");
     assert_ok(f->q, pgq_topic_next(s, 2, &m));
     assert_int_equal(pgq_messages_count(m), 2);
     pgq_messages_free(m);
     /* In the middle of a batch, which others publish behind. */
     snprintf(position, sizeof position, "%s", pgq_topic_position(s));
     publish(f->q, "t", "f");
-    again = subscribe(f->q, "t", position);
+    again = subscribe(f->q, "t", NULL, position);
     assert_string_equal(pgq_topic_position(again), position);
     assert_string_equal(read_all(f->q, s, 1), "c d e f ");
     assert_string_equal(read_all(f->q, again, 100), "c d e f ");
     pgq_subscriber_free(again);
     /* At the end of one. */
-    again = subscribe(f->q, "t", pgq_topic_position(s));
+    again = subscribe(f->q, "t", NULL, pgq_topic_position(s));
     assert_string_equal(read_all(f->q, again, 1), "");
     publish(f->q, "t", "g");
     assert_string_equal(read_all(f->q, again, 1), "g ");
@@ -139,7 +92,7 @@ static void test_F2_where_to_start(void **state)
 static void test_F4_latest(void **state)
 {
     fixture *f = *state;
-    pgq_subscriber *s = subscribe(f->q, "t", NULL);
+    pgq_subscriber *s = subscribe(f->q, "t", NULL, NULL);
     pgq_messages *m;
 
     assert_status(f->q, pgq_topic_latest(s, &m), PGQ_EMPTY);
@@ -171,7 +124,7 @@ static void test_F4_latest(void **state)
 static void test_F7_nothing(void **state)
 {
     fixture *f = *state;
-    pgq_subscriber *s = subscribe(f->q, "nobody", "oldest");
+    pgq_subscriber *s = subscribe(f->q, "nobody", NULL, "oldest");
     pgq_messages *m;
 
     for (int i = 0; i < 3; i++) {
@@ -191,13 +144,10 @@ static void test_F7_nothing(void **state)
 static void test_F8_the_publishers_transaction(void **state)
 {
     fixture *f = *state;
-    PGconn *conn = t_connect();
-    pgq_subscriber *s = subscribe(f->q, "t", NULL);
-    pgq *attached;
-    pgq_open_options o = PGQ_OPEN_OPTIONS_INIT;
+    pgq_subscriber *s = subscribe(f->q, "t", NULL, NULL);
+    PGconn *conn;
+    pgq *attached = attach(f, &conn);
 
-    o.name_space = f->ns;
-    assert_int_equal(pgq_attach(conn, &o, &attached), PGQ_OK);
     t_run(f, conn, "BEGIN");
     publish(attached, "t", "undone");
     assert_string_equal(read_all(f->q, s, 10), "");
@@ -222,14 +172,9 @@ static void test_F3_own_messages(void **state)
     fixture *f = *state;
 
     for (size_t i = 0; i < 3; i++) {
-        PGconn *conn = t_connect();
-        pgq_open_options o = PGQ_OPEN_OPTIONS_INIT;
-        pgq_subscriber *s;
-        pgq *attached;
-
-        o.name_space = f->ns;
-        assert_int_equal(pgq_attach(conn, &o, &attached), PGQ_OK);
-        s = subscribe(attached, "t", NULL);
+        PGconn *conn;
+        pgq *attached = attach(f, &conn);
+        pgq_subscriber *s = subscribe(attached, "t", NULL, NULL);
         t_run(f, conn, "BEGIN ISOLATION LEVEL %s", levels[i]);
         publish(attached, "t", "a");
         assert_string_equal(read_all(attached, s, 10), "");
@@ -251,7 +196,7 @@ static void test_F8_many(void **state)
     pgq_publish_options with = PGQ_PUBLISH_OPTIONS_INIT;
     const pgq_publication all[] = {{"a", 1, NULL}, {NULL, 0, NULL}, {"{}", 2, &with}};
     const pgq_publication bad[] = {{"a", 1, NULL}, {"nonsense", 8, &with}};
-    pgq_subscriber *s = subscribe(f->q, "t", NULL);
+    pgq_subscriber *s = subscribe(f->q, "t", NULL, NULL);
     int64_t ids[3];
     pgq_messages *m;
 
@@ -365,7 +310,7 @@ static int swap_case(const void *in, size_t len, pgq_kind *kind, void **out, siz
 static void test_hooks(void **state)
 {
     fixture *f = *state;
-    pgq_subscriber *s = subscribe(f->q, "t", NULL);
+    pgq_subscriber *s = subscribe(f->q, "t", NULL, NULL);
     pgq_codec codec = {.size = sizeof codec};
     const pgq_publication bad[] = {{"ab", 2, NULL}, {"c!", 2, NULL}};
     pgq_messages *m;

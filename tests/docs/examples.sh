@@ -76,4 +76,38 @@ if [ -x "$PGQ_EXAMPLES/producer" ]; then
     check "what producer printed" "1000 messages are stored" "$said"
 fi
 
+# Two in one room, one in another: each of the two sees both, and what was said before somebody came is not for him.
+mkfifo "$work/ada" "$work/bob" "$work/eve"
+for name in ada bob eve; do
+    room=$([ "$name" = eve ] && echo cellar || echo chat)
+    "$PGQ_EXAMPLES/chat" "$name" "$room" <"$work/$name" >"$work/$name.out" 2>&1 &
+    chats+=($!)
+done
+exec 6>"$work/ada" 7>"$work/bob" 8>"$work/eve"
+# Each is there when its first line has come back to it.
+says() {  # NAME FD LINE
+    echo "$3" >&"$2"
+    for ((i = 0; i < 400; i++)); do
+        grep -qxF "$1: $3" "$work/$1.out" && return
+        sleep 0.05
+    done
+    fault "$1 does not see \"$3\": $(cat "$work/$1.out")"
+}
+says ada 6 hello
+says bob 7 "is anybody there?"
+says eve 8 alone
+says ada 6 "yes; it's me"
+exec 7>&-
+kill -INT "${chats[2]}"
+status=0
+wait "${chats[1]}" && wait "${chats[2]}" || status=$?
+check "the exit status of chat at the end of its input, and at Ctrl-C" 0 "$status"
+sql "SELECT mq.shutdown()" >/dev/null
+wait "${chats[0]}" || status=$?
+check "chat's exit status at a shutdown" 0 "$status"
+exec 6>&- 8>&-
+check "what ada saw" "ada: hello|bob: is anybody there?|ada: yes; it's me" "$(paste -sd '|' "$work/ada.out")"
+check "what bob saw" "bob: is anybody there?|ada: yes; it's me" "$(paste -sd '|' "$work/bob.out" | sed 's/^ada: hello|//')"
+check "what eve saw" "eve: alone" "$(cat "$work/eve.out")"
+
 verdict

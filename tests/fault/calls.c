@@ -502,3 +502,11 @@ const fault_call fault_calls[] = {
 };
 
 const size_t fault_call_count = COUNT_OF(fault_calls);
+
+const fault_call *fault_call_at(size_t i)
+{
+    if (i < fault_call_count)
+        return &fault_calls[i];
+    i -= fault_call_count;
+    return i < fault_topic_call_count ? &fault_topic_calls[i] : NULL;
+}

@@ -11,10 +11,15 @@ typedef struct fault_call {
     void (*prepare)(const fixture *f); /* NULL: nothing */
     pgq_status (*call)(pgq *q);
     pgq_status good; /* what it gives without a fault */
-    int reads_queue; /* it reads the table of queues, and so waits for that table's lock */
+    int reads;       /* the table of queues, 1, or of logs, 2, and so waits for its lock; 0: neither */
 } fault_call;
 
 extern const fault_call fault_calls[];
 extern const size_t fault_call_count;
+extern const fault_call fault_topic_calls[];
+extern const size_t fault_topic_call_count;
+
+/* The ith of both; NULL behind the last. */
+const fault_call *fault_call_at(size_t i);
 
 #endif

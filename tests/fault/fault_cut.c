@@ -36,10 +36,9 @@ static void test_before_each_call(void **state)
 {
     fixture *f = *state;
     static const int how[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+    const fault_call *c;
 
-    for (size_t i = 0; i < fault_call_count; i++) {
-        const fault_call *c = &fault_calls[i];
-
+    for (size_t i = 0; (c = fault_call_at(i)) != NULL; i++) {
         for (size_t h = 0; h < COUNT_OF(how) && c->call != pgq_reconnect; h++) {
             int pid = PQbackendPID(pgq_connection(f->q));
             pgq_status status;
@@ -85,19 +84,20 @@ static void *cut_when_waiting(void *arg)
 static void test_in_each_call(void **state)
 {
     fixture *f = *state;
+    const fault_call *c;
 
-    for (size_t i = 0; i < fault_call_count; i++) {
-        const fault_call *c = &fault_calls[i];
+    for (size_t i = 0; (c = fault_call_at(i)) != NULL; i++) {
         int pid = PQbackendPID(pgq_connection(f->q));
         pthread_t thread;
         pgq_status status;
         void *waited;
 
-        if (!c->reads_queue)
+        if (!c->reads)
             continue;
         if (c->prepare)
             c->prepare(f);
-        t_run(f, f->sql, "BEGIN; LOCK TABLE mq.queue IN ACCESS EXCLUSIVE MODE");
+        t_run(f, f->sql, "BEGIN; LOCK TABLE mq.%s IN ACCESS EXCLUSIVE MODE",
+              c->reads == 1 ? "queue" : "topic_log");
         assert_int_equal(pthread_create(&thread, NULL, cut_when_waiting, f->q), 0);
         status = c->call(f->q);
         pthread_join(thread, &waited);

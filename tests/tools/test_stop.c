@@ -60,6 +60,17 @@ static void signal_while_idle(void **state)
     assert_holds(p->err, " stopped done=0 failed=0\n");
 }
 
+static void shutdown_ends_it(void **state)
+{
+    fixture *f = *state;
+    process *p = listen_start(f, "--", "true", NULL);
+    WAIT_FOR(file_holds(p->err, " started"));
+    assert_int_equal(pgq_shutdown(f->q), PGQ_OK);
+    assert_int_equal(listen_wait(p), 0);
+    assert_holds(p->err, " shutdown text=\"the wait was ended: the namespace is being shut down\"\n");
+    assert_holds(p->err, " stopped done=0 failed=0\n");
+}
+
 static void drain_ends_with_the_last(void **state)
 {
     fixture *f = *state;
@@ -136,9 +147,16 @@ static void what_is_not_there_is_a_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(first_term_finishes), TEST(first_int_finishes),       TEST(second_signal_ends_the_children),
-        TEST(signal_while_idle),   TEST(drain_ends_with_the_last), TEST(count_ends_after_that_many),
-        TEST(several_queues),      TEST(a_woken_worker_works),     TEST(what_is_not_there_is_a_failure),
+        TEST(first_term_finishes),
+        TEST(first_int_finishes),
+        TEST(second_signal_ends_the_children),
+        TEST(signal_while_idle),
+        TEST(shutdown_ends_it),
+        TEST(drain_ends_with_the_last),
+        TEST(count_ends_after_that_many),
+        TEST(several_queues),
+        TEST(a_woken_worker_works),
+        TEST(what_is_not_there_is_a_failure),
     };
     need_server();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,9 @@ static int run(pgq_worker *worker, const options *o, counts *n)
         return EXIT_FAILED;
     pgq_status status = pgq_worker_run(worker);
     notify_close();
-    if (status != PGQ_OK)
+    if (status == PGQ_SHUTDOWN)
+        log_note("shutdown", "%s", pgq_status_text(status));
+    else if (status != PGQ_OK)
         return wrong("cannot start", status, pgq_worker_last_error(worker));
     log_stopped(n->done, n->failed);
     return stop_is_urgent() || stop_has_failed() ? EXIT_FAILED : EXIT_DONE;
