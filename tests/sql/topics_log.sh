@@ -51,6 +51,7 @@ reads() {  # SESSION EXPECTED [N]: both ways
 
 late() {  # SECONDS: the segments are so much older
     ask T "UPDATE mq.topic_segment SET opened = opened - $1 * interval '1 s', sealed = sealed - $1 * interval '1 s'"
+    check "segments are made older" 00000 "$state"
 }
 
 tend() {  # until nothing more is to be done
@@ -395,7 +396,6 @@ T
     judge_answer "create, when there are messages" MQ003
     # One that is created keeps out who publishes to it, and nobody else; and tend.
     ask B "BEGIN; SELECT mq.topic_create('mine', 60)"
-    late 3000
     play <<'T'
 C	ok	SET lock_timeout = '1s'
 C	=1000	SELECT mq.topic_tend()
