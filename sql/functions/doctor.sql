@@ -102,7 +102,8 @@ BEGIN
                NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
         FROM pg_class c CROSS JOIN LATERAL (VALUES (c.oid, false), (c.reltoastrelid, true)) t (oid, toast)
         JOIN pg_class o ON o.oid = t.oid CROSS JOIN LATERAL pg_options_to_table(o.reloptions) e
-        WHERE c.relnamespace = ns AND c.relkind = 'r' AND e.option_name = 'autovacuum_enabled' AND NOT e.option_value::boolean;
+        WHERE c.relnamespace = ns AND c.relkind = 'r' AND e.option_name = 'autovacuum_enabled' AND NOT e.option_value::boolean
+          AND NOT c.relispartition;  -- segments of topics are emptied as a whole, and have nothing to vacuum
     RETURN QUERY
         SELECT 'autovacuum_lazy', 'warning', 'message',
                format('autovacuum begins when %s rows of table message are dead: that is its scale factor of %s, at %s rows',
@@ -122,7 +123,7 @@ BEGIN
                format('ANALYZE %s.%I; and see why autovacuum has not done it.', ns::regnamespace, c.relname),
                NULL::bigint, NULL::bigint, pg_stat_get_mod_since_analyze(c.oid), NULL::bigint
         FROM pg_class c
-        WHERE c.relnamespace = ns AND c.relkind = 'r' AND pg_stat_get_mod_since_analyze(c.oid) >= dead_rows
+        WHERE c.relnamespace = ns AND c.relkind = 'r' AND NOT c.relispartition AND pg_stat_get_mod_since_analyze(c.oid) >= dead_rows
           AND pg_stat_get_last_analyze_time(c.oid) IS NULL AND pg_stat_get_last_autoanalyze_time(c.oid) IS NULL;
 END $$;
 
@@ -145,7 +146,7 @@ BEGIN
                mq._ms_since(t.vacuumed), NULL::bigint, t.dead, NULL::bigint
         FROM (SELECT c.relname, pg_stat_get_dead_tuples(c.oid) AS dead, pg_stat_get_live_tuples(c.oid) AS live,
                      GREATEST(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) AS vacuumed
-              FROM pg_class c WHERE c.relnamespace = ns AND c.relkind = 'r') t
+              FROM pg_class c WHERE c.relnamespace = ns AND c.relkind = 'r' AND NOT c.relispartition) t
         WHERE t.dead >= dead_rows AND t.dead > 0.2 * t.live;
     RETURN QUERY
         SELECT 'bloat', 'warning', r.name::text,
@@ -159,7 +160,7 @@ BEGIN
               FROM pg_class c
               CROSS JOIN LATERAL (SELECT c.oid UNION ALL SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid) p
               JOIN pg_class o ON o.oid = p.oid
-              WHERE c.relnamespace = ns AND c.relkind = 'r' AND (c.reltuples >= 0 OR pg_stat_get_live_tuples(c.oid) > 0)) r
+              WHERE c.relnamespace = ns AND c.relkind = 'r' AND NOT c.relispartition AND (c.reltuples >= 0 OR pg_stat_get_live_tuples(c.oid) > 0)) r
         WHERE r.size >= bloat_bytes AND r.size > (r.live + 1) * CASE WHEN r.index THEN 1024 ELSE 8192 END;
 END $$;
 
@@ -237,6 +238,12 @@ BEGIN
         JOIN pg_class c ON c.oid = t.total
         -- Of total, not of c: asked before the join, it would be asked of tables, too.
         WHERE NOT (has_sequence_privilege(role, t.total, 'USAGE') AND has_sequence_privilege(role, t.total, 'UPDATE'));
+    IF part = 'producer' THEN
+        RETURN QUERY
+            SELECT format('USAGE on sequence %s', l.ids) FROM mq.topic_log l WHERE NOT has_sequence_privilege(role, l.ids, 'USAGE')
+            UNION ALL
+            SELECT format('SELECT on sequence %s', l.current) FROM mq.topic_log l WHERE NOT has_sequence_privilege(role, l.current, 'SELECT');
+    END IF;
 END $$;
 
 -- Of the server and the connection. NULL: the caller has no library, and does not say.
@@ -430,6 +437,9 @@ BEGIN
              format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
             ('dead_letters', has_table_privilege('mq.dead_letter'::regclass, 'SELECT'), 'the dead letters',
              format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
+            ('subscriber_behind', has_table_privilege('mq.topic_message'::regclass, 'SELECT')
+                                  AND has_table_privilege('mq.topic_position'::regclass, 'SELECT'), 'how far the subscribers of topics are',
+             format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
             ('missing_privilege', has_table_privilege('mq.granted'::regclass, 'SELECT'), 'who was granted what',
              format('Ask as role %s.', owner))) n ("check", seen, what, advice)
         WHERE NOT n.seen;
@@ -486,6 +496,8 @@ DECLARE
     primary_server boolean := NOT pg_is_in_recovery();
     messages boolean := has_table_privilege('mq.message'::regclass, 'SELECT');
     letters boolean := has_table_privilege('mq.dead_letter'::regclass, 'SELECT');
+    subscribers boolean := has_table_privilege('mq.topic_message'::regclass, 'SELECT')
+                       AND has_table_privilege('mq.topic_position'::regclass, 'SELECT');
 BEGIN
     detail := mq._doctor_fault(transaction_age_ms, horizon_age, scope_age_ms, wait_age_ms, dead_rows, bloat_bytes, dead_per_hour,
                                notify_usage);
@@ -513,6 +525,9 @@ BEGIN
             UNION ALL SELECT d.* FROM mq._doctor_scopes(scope_age_ms) d WHERE primary_server
             UNION ALL SELECT d.* FROM mq._doctor_unattended(wait_age_ms) d WHERE primary_server AND messages
             UNION ALL SELECT d.* FROM mq._doctor_dead_letters(dead_per_hour) d WHERE letters
+            UNION ALL SELECT d.* FROM mq._doctor_untended(wait_age_ms) d WHERE primary_server
+            UNION ALL SELECT d.* FROM mq._doctor_publishers(scope_age_ms) d WHERE primary_server
+            UNION ALL SELECT d.* FROM mq._doctor_subscribers(wait_age_ms) d WHERE primary_server AND subscribers
             UNION ALL SELECT * FROM mq._doctor_notes()) f
         ORDER BY array_position('{problem,warning,note}', f.severity), f."check", f.subject;
 END $$;

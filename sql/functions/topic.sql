@@ -137,7 +137,7 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._topic_set(topic text, retain_ms bigint, max_messages bigint) RETURNS mq.outcome
 LANGUAGE plpgsql AS $$
 DECLARE
-    fault text := mq._retention_fault(retain_ms, max_messages);
+    fault text := COALESCE(mq._retention_fault(retain_ms, max_messages), CASE WHEN topic = '' THEN mq._topic_fault(topic) END);
 BEGIN
     IF fault IS NOT NULL THEN
         RETURN mq._outcome('MQ001', fault);

@@ -47,7 +47,7 @@ BEGIN
     END IF;
     SELECT t.* INTO last FROM mq.topic_segment t WHERE t.log_id = _open_segment.log_id ORDER BY t.number DESC LIMIT 1;
     UPDATE mq.topic_segment s
-    SET log_id = _open_segment.log_id, number = nextval('mq.position'), first_id = _open_segment.first_id,
+    SET log_id = _open_segment.log_id, number = nextval('mq.topic_number'), first_id = _open_segment.first_id,
         opened = clock_timestamp(), opened_by = pg_current_xact_id(), trimmed = last.trimmed, trimmed_by = last.trimmed_by
     WHERE s.id = free;
     RETURN free;

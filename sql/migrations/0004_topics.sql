@@ -32,6 +32,7 @@ CREATE TABLE mq.topic_segment (
     trimmed_by xid8,
     UNIQUE (log_id, number)
 );
+CREATE SEQUENCE mq.topic_number;
 
 -- xid: the transaction that published it.
 CREATE TABLE mq.topic_message (

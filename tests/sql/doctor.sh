@@ -126,6 +126,9 @@ REVOKE DELETE ON mq.message FROM "$consumer"|problem|$consumer|1
 REVOKE USAGE ON mq.position FROM "$consumer"|problem|$consumer|1
 REVOKE UPDATE ON SEQUENCE $quoted.sent_$(sql "SELECT max(id) FROM mq.queue") FROM $producer|problem|$producer|1
 REVOKE USAGE ON SCHEMA $quoted FROM $producer|problem|$producer|1
+REVOKE USAGE ON SEQUENCE $quoted.topic_ids_1 FROM $producer|problem|$producer|1
+REVOKE SELECT ON SEQUENCE $quoted.topic_current_1 FROM $producer|problem|$producer|1
+REVOKE SELECT ON mq.topic_position FROM "$consumer"|problem|$consumer|1
 REVOKE ALL ON mq.message, mq.queue, mq.migration FROM $producer|problem|$producer|8
 LIST
     expect <<TABLE
@@ -159,7 +162,7 @@ SQL
 
 roles() {
     check "a consumer" 'note long_scope,note long_transaction,note missing_privilege' "$(as "$consumer")"
-    check "a producer" 'note dead_letters,note long_scope,note long_transaction,note missing_privilege,note no_consumer' "$(as "$producer")"
+    check "a producer" 'note dead_letters,note long_scope,note long_transaction,note missing_privilege,note no_consumer,note subscriber_behind' "$(as "$producer")"
     sql "SELECT mq.enqueue('q', 'x')" >/dev/null
     hold "BEGIN; SET ROLE \"$consumer\"; SELECT mq.dequeue('q')"
     check "a consumer, and a session of somebody else" '' "$(as "$consumer" '0, scope_age => 0' | grep -oE '(warning|problem) [a-z_]*' || true)"
@@ -312,6 +315,53 @@ tables() {
     sql "ALTER TABLE mq.message RESET (autovacuum_enabled); SELECT mq.purge('q')" >/dev/null
 }
 
+topics() {
+    local position i
+    sql "SELECT mq.topic_create('own', 60), mq.topic_publish('t', 'x'), mq.topic_subscribe('t', 's', 'oldest')" >/dev/null
+    healthy 'a topic with a message'
+    # Nobody tends: the segment that is written to is past twice its time.
+    sql "UPDATE mq.topic_segment SET opened = opened - interval '19 min'" >/dev/null
+    finds untended '' ''
+    sql "UPDATE mq.topic_segment SET opened = opened - interval '2 min'" >/dev/null
+    finds untended '' 'warning|common log'
+    finds untended 'wait_age => 3600' ''
+    check "how much" 't|t' "$(sql "SELECT d.age BETWEEN 600 AND 900, d.bytes > 0 FROM mq.doctor() d WHERE d.check = 'untended'")"
+    for i in 1 2 3; do sql "SELECT mq.topic_tend()" >/dev/null; done
+    finds untended '' ''
+    sql "UPDATE mq.topic_segment SET sealed = sealed - interval '21 min'" >/dev/null
+    finds untended '' 'warning|common log'
+    # It is kept for a reason: somebody reads it, or holds it back.
+    hold "BEGIN; SELECT mq.topic_next('t', 'oldest')"
+    finds untended '' ''
+    finds long_publisher '' ''
+    finds long_publisher 'scope_age => 0' "warning|$pid"
+    release
+    sql "SELECT mq.topic_subscribe('t', 's', hold => 3600)" >/dev/null
+    finds untended '' ''
+    hold "BEGIN; SELECT mq.topic_publish('t', 'y')"
+    finds long_publisher 'scope_age => 0' "warning|$pid"
+    release
+    finds subscriber_behind '' ''
+    finds subscriber_behind 'wait_age => 0' 'problem|s'
+    sql "UPDATE mq.topic_message SET published = published - interval '6 min'" >/dev/null
+    finds subscriber_behind '' 'problem|s'
+    check "how far" 't|1' "$(sql "SELECT d.age >= 360, d.rows FROM mq.doctor() d WHERE d.check = 'subscriber_behind'")"
+    sql "SELECT mq.topic_subscribe('t', 's', hold => -1)" >/dev/null
+    finds subscriber_behind '' 'warning|s'
+    position=$(sql "SELECT position FROM mq.topic_subscribe('t')")
+    sql "SELECT mq.topic_commit('t', 's', 0, '$position')" >/dev/null
+    finds subscriber_behind 'wait_age => 0' ''
+    # What a restore into another server leaves.
+    sql "UPDATE mq.topic_position SET position = '9000000000000:9000000000000:'" >/dev/null
+    finds foreign_log '' 'problem|topics'
+    sql "UPDATE mq.topic_position SET position = '$position'; UPDATE mq.topic_segment SET opened_by = '9000000000000' WHERE number IS NOT NULL" >/dev/null
+    finds foreign_log '' 'problem|topics'
+    run_psql -c "$(sql "SELECT substring(d.advice, 'SELECT.*;') FROM mq.doctor() d WHERE d.check = 'foreign_log'")" >/dev/null
+    finds foreign_log '' ''
+    sql "SELECT mq.topic_unsubscribe('t', 's'), mq.topic_delete('own'), mq.topic_publish('t', 'z')" >/dev/null
+    sql "UPDATE mq.topic_segment SET opened = clock_timestamp(), sealed = CASE WHEN sealed IS NOT NULL THEN clock_timestamp() END WHERE number IS NOT NULL" >/dev/null
+}
+
 # What the library adds; it is db_doctor.c that does it from a library.
 versions() {
     local rest='NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL'
@@ -333,6 +383,7 @@ sessions
 consumers
 letters
 tables
+topics
 versions
 sql "DROP OWNED BY $watcher" >/dev/null
 healthy 'at the end'
