@@ -35,7 +35,7 @@ BEGIN
     ELSE
         functions :=
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
-              reschedule,list,get,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor}';
+              reschedule,list,get,peek,count,stats,consumers,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor}';
         -- It may insert messages, to return those that it takes; but not send.
         but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed}';
         tables := ARRAY['SELECT, UPDATE (modified) ON queue', 'SELECT ON namespace', 'SELECT ON migration',
