@@ -10,7 +10,12 @@ static void mistakes_are_explained(void **state)
         {"pgq", 2, NULL, "a VERB is needed: see pgq --help"},
         {"pgq frob", 2, NULL, "verb \"frob\" is unknown: there are install, "},
         {"pgq dead", 2, NULL, "dead needs another word behind it: list, show, requeue, purge"},
-        {"pgq dead frob", 2, NULL, "dead needs another word behind it"},
+        {"pgq dead frob", 2, NULL, "dead needs another word behind it: list, show, requeue, purge"},
+        {"pgq dead -q", 2, NULL, "dead needs another word behind it"},
+        {"pgq dead --lease 5", 2, NULL, "option \"--lease\" is unknown here"},
+        {"pgq 'dead list' q", 2, NULL, "verb \"dead list\" is unknown"},
+        {"pgq grant admin me", 2, NULL, "grant needs another word behind it: producer, consumer"},
+        {"pgq grant producer", 2, NULL, "grant producer needs an argument: pgq grant producer ROLE..."},
         {"pgq --frob view", 2, NULL,
          "option \"--frob\" is unknown here: before the verb these are allowed: --dsn"},
         {"pgq -x view", 2, NULL, "option \"-x\" is unknown here"},
@@ -158,13 +163,19 @@ static void help_and_completion_agree(void **state)
                "COMP_WORDS=(pgq -n ns pee) COMP_CWORD=3; _pgq; echo ${COMPREPLY[@]}");
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
-    assert_string_equal(t->out, "31\nrequeue\npurge publish\njson\npeek\n");
+    assert_string_equal(t->out, "38\nrequeue\npurge publish\njson\npeek\n");
     cli_run(t, "pgq completion zsh | head -n 1; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);
     cli_run(t, "pgq publish --help");
     assert_non_null(strstr(t->out, "Usage: pgq enqueue [OPTION...] QUEUE"));
     assert_non_null(strstr(t->out, "ddmq's word is publish"));
+    cli_run(t, "pgq dead --help; pgq dead -q list --help | head -n 1");
+    assert_int_equal(t->status, 0);
+    assert_non_null(strstr(t->out, "Usage: pgq dead WORD [OPTION...] [ARGUMENT...]\n"));
+    assert_non_null(strstr(t->out, "\n  dead purge "));
+    assert_null(strstr(t->out, "grant producer"));
+    assert_non_null(strstr(t->out, "Usage: pgq dead list [OPTION...] QUEUE\n"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cli_setup_offline, cli_teardown)
