@@ -164,7 +164,7 @@ static void help_and_completion_agree(void **state)
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
     assert_string_equal(t->out, "38\nrequeue\npurge publish\njson\npeek\n");
-    cli_run(t, "pgq completion zsh | head -n 1; pgq completion fish | grep -c '^complete -c pgq'");
+    cli_run(t, "pgq completion zsh | sed -n 2p; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);
     cli_run(t, "pgq publish --help");
@@ -178,13 +178,56 @@ static void help_and_completion_agree(void **state)
     assert_non_null(strstr(t->out, "Usage: pgq dead list [OPTION...] QUEUE\n"));
 }
 
+/* Tab, in the shells themselves; pgq then only says what it was called with. */
+static void completion_in_its_shells(void **state)
+{
+    static const struct {
+        const char *shell, *settings, *line;
+    } shells[] = {
+        {"bash",
+         "pgq completion bash >$T/rc; echo \"PS1='ready> '; pgq() { echo \\\"ran: \\$*\\\"; }\" >>$T/rc",
+         "exec bash --noprofile --rcfile $T/rc -i"},
+        /* Without the functions for hundreds of other programs. */
+        {"zsh",
+         "(echo 'setopt extendedglob; fpath=(${fpath:#*/Completion/^(Base|Zsh)}); autoload -U compinit; "
+         "compinit -u -D';"
+         " pgq completion zsh; echo \"PS1='ready> '; pgq() { echo \\\"ran: \\$*\\\" }\") >$T/.zshrc",
+         "ZDOTDIR=$T exec zsh -i"},
+        {"fish",
+         "(pgq completion fish; echo 'function pgq; echo \"ran: $argv\"; end; function fish_prompt; echo "
+         "\"ready> \"; end')"
+         " >$T/rc.fish",
+         "HOME=$T exec fish --no-config -C 'source $T/rc.fish'"},
+    };
+    static const char *const ran[] = {"ran: receive q", "ran: dead requeue q --all",
+                                      "ran: view --format json", "ran: grant consumer me",
+                                      "ran: top --sort in_flight"};
+    cli *t = *state;
+    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++) {
+        cli_run(t, "command -v %s", shells[i].shell);
+        if (t->status != 0) {
+            print_message("%s is not here: completion in it was not tried\n", shells[i].shell);
+            continue;
+        }
+        cli_run(t, "%s", shells[i].settings);
+        cli_terminal(t, 80, shells[i].line, "ready>",
+                     "pgq rec\tq\npgq dead re\tq --a\t\npgq view --format js\t\npgq grant con\tme\n"
+                     "pgq top --so\tin_\t\nexit\n");
+        for (size_t k = 0; k < sizeof ran / sizeof *ran; k++) {
+            if (!strstr(t->out, ran[k]))
+                fail_msg("%s: not \"%s\" but %.3000s", shells[i].shell, ran[k], t->out);
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cli_setup_offline, cli_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(mistakes_are_explained), TEST(no_server_says_what_to_do), TEST(settings_file),
-        TEST(version_is_told),        TEST(manual_is_in_step),         TEST(help_and_completion_agree),
+        TEST(mistakes_are_explained),   TEST(no_server_says_what_to_do), TEST(settings_file),
+        TEST(version_is_told),          TEST(manual_is_in_step),         TEST(help_and_completion_agree),
+        TEST(completion_in_its_shells),
     };
     setenv("PGHOST", "/nowhere", 1); /* whatever the settings file does not say */
     return cmocka_run_group_tests(tests, NULL, NULL);

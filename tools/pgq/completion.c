@@ -183,7 +183,8 @@ int run_completion(call *c)
     if (strcmp(c->args[0], "bash") == 0) {
         bash();
     } else if (strcmp(c->args[0], "zsh") == 0) {
-        puts("autoload -U +X bashcompinit && bashcompinit");
+        puts("(( $+functions[compdef] )) || { autoload -U +X compinit && compinit; }\n"
+             "autoload -U +X bashcompinit && bashcompinit");
         bash();
     } else if (strcmp(c->args[0], "fish") == 0) {
         fish();
