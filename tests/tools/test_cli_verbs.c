@@ -382,6 +382,59 @@ static void ddmq_words(void **state)
     CLI_STEPS(*state, steps);
 }
 
+/* What its document says of each option of publish and consume: -p, -t, -r, -l, --requeue_prio, -n, --format.
+ */
+static void ddmq_options(void **state)
+{
+    static const cli_step steps[] = {
+        /* priority: a lower one is consumed first; else the order of publishing */
+        {"for m in '8 -p 8' '2 -p 2' 'a' 'b' '0 -p 0'; do pgq publish q $m -q; done; pgq consume q -n 9 "
+         "--format plain "
+         "--fields priority,payload",
+         0, "=0\t0\n2\t2\n8\t8\n999\ta\n999\tb", NULL},
+        {"pgq purge q -y -q; pgq consume q", 3, NULL, NULL},
+        /* timeout: so long the consumer has it, whatever the queue says */
+        {"pgq publish q m -t 600 -q; pgq consume q -q >$T/m; pgq consumers q --fields ends_in_ms | grep -c "
+         "'^59[0-9]\\{4\\}$\\|^600000$'",
+         0, "=1", NULL},
+        {"pgq purge q -y -q; pgq publish q m -t 0.05 -q; pgq consume q -q >$T/m; "
+         "until pgq consume q --fields attempts,payload --format plain; do sleep 0.01; done",
+         0, "=2\tm", NULL},
+        /* requeue: what failed is published again, or is not */
+        {"pgq purge q -y -q; pgq publish q m -r -q; pgq nack $(pgq consume q --fields receipt --format "
+         "plain) -q; "
+         "pgq consume q --fields payload --format plain",
+         0, "=m", NULL},
+        {"pgq purge q -y -q; pgq publish q m --requeue=no -q; pgq nack $(pgq consume q --fields receipt "
+         "--format plain) "
+         "-q; pgq consume q",
+         3, NULL, NULL},
+        /* requeue_limit: so often, besides the first time */
+        {"pgq publish q m -l 2 -q; for i in 1 2 3 4; do r=$(pgq consume q --fields receipt --format plain) "
+         "&& "
+         "pgq nack $r -q && echo $i; done",
+         3, "=1\n2\n3", NULL},
+        /* requeue_prio: with which it comes back */
+        {"pgq publish q m -p 9 --requeue_prio 1 -q; pgq nack $(pgq consume q --fields receipt --format "
+         "plain) -q; "
+         "pgq peek q --fields priority,payload",
+         0, "=1\tm", NULL},
+        /* consume -n, and its formats; view -n: the names only, and its formats */
+        {"pgq publish q n -q; pgq publish q o -q; pgq consume q -n 2 --fields payload", 0,
+         "={\"payload\":\"m\"}\n{\"payload\":\"n\"}", NULL},
+        {"pgq consume q --format yaml --fields payload,priority", 0, "=- payload: \"o\"\n  priority: 999",
+         NULL},
+        {"pgq create p -q; pgq view -n", 0, "=p\nq", NULL},
+        {"pgq view q --format json --fields queue,ready,in_flight", 0,
+         "={\"queue\":\"q\",\"ready\":0,\"in_flight\":3}", NULL},
+        {"pgq view q --format plain --fields queue,ready,in_flight", 0, "=q\t0\t3", NULL},
+        /* -f: the queue is created; without it, it has to be there */
+        {"pgq publish new m", 3, NULL, "\"new\" does not exist"},
+        {"pgq publish new m -f --fields result", 0, "=sent", NULL},
+    };
+    CLI_STEPS(*state, steps);
+}
+
 static void verbs_as_json(void **state)
 {
     static const cli_step steps[] = {
@@ -428,8 +481,8 @@ static void verbs_as_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(namespaces), TEST(queues),       TEST(sending),    TEST(taking),
-        TEST(looking),    TEST(dead_letters), TEST(ddmq_words), TEST(verbs_as_json),
+        TEST(namespaces),   TEST(queues),     TEST(sending),      TEST(taking),        TEST(looking),
+        TEST(dead_letters), TEST(ddmq_words), TEST(ddmq_options), TEST(verbs_as_json),
     };
     cli_need_server();
     return cmocka_run_group_tests(tests, NULL, NULL);
