@@ -454,6 +454,8 @@ void pgq_listener_busy(pgq_listener *listener)
         return;
     pgqi_doze_found(&listener->d);
     listener->stage = DOZING;
-    if (listener->d.act == PGQI_AWAKE && ask(listener, &awakes) == PGQ_OK)
+    /* That the connection is lost is for process() to say. */
+    if (listener->d.act == PGQI_AWAKE && PQstatus(listener->conn) == CONNECTION_OK &&
+        ask(listener, &awakes) == PGQ_OK)
         listener->flushing = PQflush(listener->conn);
 }

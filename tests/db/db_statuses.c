@@ -159,6 +159,10 @@ static void test_listener(void **state)
     while ((status = pgq_listener_process(l)) == PGQ_WAIT && t_now_us() < until)
         t_pause_ms(1);
     gives(status, PGQ_READY);
+    assert_ok(f->q, pgq_shutdown(f->q));
+    while ((status = pgq_listener_process(l)) != PGQ_SHUTDOWN && t_now_us() < until)
+        t_pause_ms(1);
+    gives(status, PGQ_SHUTDOWN);
     pgq_listener_close(l);
 }
 

@@ -349,6 +349,60 @@ static void test_F3_listen_stale(void **state)
     pgq_close(r.other);
 }
 
+/* The connection is lost in the handler: nothing is done, and it comes again. */
+static int loses(pgq *q, PGconn *conn, const pgq_messages *messages, void *arg)
+{
+    work *w = arg;
+    int rc = do_work(q, conn, messages, w);
+
+    t_kill(w->f, PQbackendPID(conn));
+    return rc;
+}
+
+static void test_F3_listen_connection_lost(void **state)
+{
+    fixture *f = *state;
+
+    for (int i = 0; i < 4; i++) {
+        pgq_subscriber *s = subscribe(f->q, "t", i == 1 ? "me" : i == 3 ? "you" : NULL, NULL);
+        work w = {.f = f, .rc = i / 2};
+
+        publish(f->q, "t", "a");
+        assert_status(f->q, pgq_topic_listen(s, 5, 0, loses, &w, NULL), PGQ_CONNECTION);
+        assert_int_equal(pgq_last_error(f->q)->connection_dead, 1);
+        assert_status(f->q, listen(s, &w), PGQ_CONNECTION);
+        assert_status(f->q, pgq_topic_commit(s), PGQ_CONNECTION);
+        assert_ok(f->q, pgq_reconnect(f->q));
+        assert_string_equal(done(f), "");
+        w.rc = 0;
+        assert_ok(f->q, listen(s, &w));
+        assert_string_equal(w.texts, "a ");
+        assert_string_equal(done(f), "a ");
+        t_run(f, f->sql, "DELETE FROM mq.work");
+        pgq_subscriber_free(s);
+    }
+}
+
+/* It is lost after the commit, whose answer has not come: the work is not done twice. */
+static void test_F3_listen_committed_unheard(void **state)
+{
+    fixture *f = *state;
+    pgq_subscriber *s = subscribe(f->q, "t", "me", NULL);
+    work w = {.f = f};
+
+    publish(f->q, "t", "a");
+    publish(f->q, "t", "b");
+    /* As if: the position has moved, and this process does not know. */
+    t_run(f, f->sql,
+          "SELECT mq.topic_commit('t', 'me', 0, n.position) FROM mq.topic_next('t', (SELECT position FROM "
+          "mq.topic_subscribers('t')), 1) n");
+    assert_status(f->q, listen(s, &w), PGQ_STALE);
+    assert_string_equal(done(f), "");
+    assert_ok(f->q, listen(s, &w));
+    assert_string_equal(done(f), "b ");
+    pgq_subscriber_free(s);
+}
+
 static int refuse(const void *in, size_t len, pgq_kind *kind, void **out, size_t *out_len, char *error,
                   size_t error_size, void *arg)
 {
@@ -454,6 +508,8 @@ int main(void)
         DURABLE_TEST(test_F3_listen_commit_fails),
         DURABLE_TEST(test_F3_listen_ended),
         DURABLE_TEST(test_F3_listen_stale),
+        DURABLE_TEST(test_F3_listen_connection_lost),
+        DURABLE_TEST(test_F3_listen_committed_unheard),
         DURABLE_TEST(test_F3_listen_hook),
         DURABLE_TEST(test_F3_within_a_handler),
     };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "queue.h"
 #include "support/cm.h"
 #include "text.h"
 
@@ -122,6 +123,23 @@ static void test_names(void **state)
     }
 }
 
+/* What is named is said by the caller's word for it. */
+static void test_check_name(void **state)
+{
+    pgq_error e = {0};
+
+    (void)state;
+    assert_int_equal(pgqi_check_name(&e, "topic", "t"), PGQ_OK);
+    assert_int_equal(pgqi_check_name(&e, "topic", NULL), PGQ_INVALID);
+    assert_string_equal(e.message, "a topic name must not be NULL");
+    assert_int_equal(pgqi_check_name(&e, "subscriber", " "), PGQ_INVALID);
+    assert_string_equal(e.message, "a subscriber name must not begin or end with a blank");
+    assert_int_equal(pgqi_check_text(&e, "start", NULL), PGQ_OK);
+    assert_int_equal(pgqi_check_text(&e, "start", "\xc3\xa9"), PGQ_OK);
+    assert_int_equal(pgqi_check_text(&e, "start", "\xc3"), PGQ_INVALID);
+    assert_string_equal(e.message, "start must be valid UTF-8");
+}
+
 static void test_name_length(void **state)
 {
     char name[400];
@@ -146,10 +164,8 @@ static void test_name_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_trim),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_name_length),
+        cmocka_unit_test(test_utf8),       cmocka_unit_test(test_trim),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_check_name), cmocka_unit_test(test_name_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
