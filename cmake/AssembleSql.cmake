@@ -3,7 +3,7 @@
 # The order of the lists is the order of execution.
 set(migrations 0001_core 0002_leases 0003_claims 0004_topics)
 set(functions outcome attributes holder doorbell stats queue enqueue send due settle receipt claim take browse dead
-    clean topic_log topic topic_publish topic_read topic_subscribe doctor access)
+    clean consumers topic_log topic topic_publish topic_read topic_subscribe doctor access)
 
 set(MIGRATIONS "")
 set(SCHEMA_VERSION 0)

@@ -2,7 +2,7 @@
 # Functions shared by scripts/test and scripts/demo; to be sourced by bash.
 #
 #   require tool...       installs what is missing, by apt: cc c++ cmake make pkg-config libpq json-c
-#                         zlib cmocka server psql valgrind ps
+#                         zlib cmocka server psql valgrind ps zsh fish yaml-parser prometheus-parser
 #   start_server [on|off] starts a private PostgreSQL with fsync on or off, and sets server_dsn; it is stopped
 #                         and removed when the script ends, however it ends
 #   run log command...    runs a command quietly; shows the log if it fails
@@ -110,9 +110,11 @@ server_bin() {
 
 has() {
     case $1 in
-    cc | c++ | make | pkg-config | valgrind | ps | psql) command -v "$1" >/dev/null ;;
+    cc | c++ | make | pkg-config | valgrind | ps | psql | zsh | fish) command -v "$1" >/dev/null ;;
     cmake) command -v cmake >/dev/null && printf '3.22\n%s\n' "$(cmake --version | sed -n '1s/.* //p')" | sort -CV ;;
     libpq | json-c | zlib | cmocka) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
+    yaml-parser) command -v python3 >/dev/null && python3 -c 'import yaml' 2>/dev/null ;;
+    prometheus-parser) command -v python3 >/dev/null && python3 -c 'import prometheus_client' 2>/dev/null ;;
     server) server_bin >/dev/null ;;
     *) die "nobody knows what $1 is" ;;
     esac
@@ -128,6 +130,8 @@ package_of() {
     cmocka) echo libcmocka-dev ;;
     ps) echo procps ;;
     psql) echo postgresql-client ;;
+    yaml-parser) echo python3-yaml ;;
+    prometheus-parser) echo python3-prometheus-client ;;
     server) echo server ;;
     *) echo "$1" ;;
     esac

@@ -29,6 +29,7 @@
 
 #include <pgq/browse.h>
 #include <pgq/codec.h>
+#include <pgq/consumers.h>
 #include <pgq/dequeue.h>
 #include <pgq/doctor.h>
 #include <pgq/enqueue.h>

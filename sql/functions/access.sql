@@ -38,8 +38,8 @@ BEGIN
     ELSE
         functions :=
             '{version,pop,dequeue,receive,receive_id,ack,ack_many,nack,nack_many,release,release_many,extend,extend_many,
-              reschedule,list,get,peek,count,stats,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,doctor,
-              topic_next,topic_latest,topic_subscribe,topic_commit,topic_unsubscribe,topic_subscribers,topic_list,topic_tend,
+              reschedule,list,get,peek,count,stats,consumers,clean,cancel,requeue_dead,purge_dead,list_queues,channel,id_text,doze,awake,
+              doctor,topic_next,topic_latest,topic_subscribe,topic_commit,topic_unsubscribe,topic_subscribers,topic_list,topic_tend,
               topic_channel,topic_doze,topic_awake}';
         -- It may insert messages, to return those that it takes; but not send.
         but := '{_enqueue,_enqueue_plain,_enqueue_plain_many,_enqueue_many,_store_keyed,_topic_publish,_topic_publish_many}';

@@ -104,17 +104,17 @@ BEGIN
         JOIN pg_class o ON o.oid = t.oid CROSS JOIN LATERAL pg_options_to_table(o.reloptions) e
         WHERE c.relnamespace = ns AND c.relkind = 'r' AND e.option_name = 'autovacuum_enabled' AND NOT e.option_value::boolean;
     RETURN QUERY
-        SELECT 'autovacuum_lazy', 'warning', 'message',
-               format('autovacuum begins when %s rows of table message are dead: that is its scale factor of %s, at %s rows',
-                      round(t.begins), t.factor, round(t.size)),
-               format('ALTER TABLE %s.message SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);',
-                      ns::regnamespace),
+        SELECT 'autovacuum_lazy', 'warning', t.name,
+               format('autovacuum begins when %s rows of table %s are dead: that is its scale factor of %s, at %s rows',
+                      round(t.begins), t.name, t.factor, round(t.size)),
+               format('ALTER TABLE %s.%I SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);',
+                      ns::regnamespace, t.name),
                NULL::bigint, NULL::bigint, round(t.begins)::bigint, NULL::bigint
-        FROM (SELECT s.size, s.factor, s.threshold + s.factor * s.size AS begins
-              FROM (SELECT GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid)) AS size,
+        FROM (SELECT s.name, s.size, s.factor, s.threshold + s.factor * s.size AS begins
+              FROM (SELECT c.relname::text AS name, GREATEST(c.reltuples, pg_stat_get_live_tuples(c.oid)) AS size,
                            mq._vacuum_setting(c.reloptions, 'autovacuum_vacuum_scale_factor') AS factor,
                            mq._vacuum_setting(c.reloptions, 'autovacuum_vacuum_threshold') AS threshold
-                    FROM pg_class c WHERE c.oid = 'mq.message'::regclass) s) t
+                    FROM pg_class c WHERE c.oid IN ('mq.message'::regclass, 'mq.dedup_window'::regclass)) s) t
         WHERE t.begins > dead_rows AND t.begins > 0.05 * t.size;
     RETURN QUERY
         SELECT 'never_analyzed', 'warning', c.relname::text,

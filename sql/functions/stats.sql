@@ -2,23 +2,23 @@
 -- them, and a rollback does not take a count back. Two a queue count one by one; two more, sent_many and received_many,
 -- are set forward by a batch.
 
--- Makes the totals that a queue lacks. Each role that may use mq.position may use them.
+-- Makes the totals that a queue lacks. Each role that may use mq.position may use them, and who may only look at it may look.
 CREATE OR REPLACE FUNCTION mq._make_totals(queue_id integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ns text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid = 'mq.queue'::regclass);
     total text;
-    grantee oid;
+    g record;
 BEGIN
     FOR total IN SELECT w.name FROM mq.queue q CROSS JOIN LATERAL (VALUES
                      ('sent', q.sent), ('received', q.received), ('sent_many', q.sent_many),
                      ('received_many', q.received_many)) AS w (name, made)
                  WHERE q.id = queue_id AND w.made IS NULL LOOP
         EXECUTE format('CREATE SEQUENCE %s.%s_%s', ns, total, queue_id);
-        FOR grantee IN SELECT DISTINCT a.grantee FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
-                       WHERE c.oid = 'mq.position'::regclass AND a.grantee <> c.relowner LOOP
-            EXECUTE format('GRANT USAGE, UPDATE ON SEQUENCE %s.%s_%s TO %s', ns, total, queue_id,
-                           CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
+        FOR g IN SELECT a.grantee, bool_or(a.privilege_type = 'USAGE') AS uses FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
+                 WHERE c.oid = 'mq.position'::regclass AND a.grantee <> c.relowner GROUP BY a.grantee LOOP
+            EXECUTE format('GRANT %s ON SEQUENCE %s.%s_%s TO %s', CASE WHEN g.uses THEN 'USAGE, UPDATE' ELSE 'SELECT' END, ns,
+                           total, queue_id, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END);
         END LOOP;
         EXECUTE format('UPDATE %s.queue SET %I = %L WHERE id = %s', ns, total, format('%s.%s_%s', ns, total, queue_id), queue_id);
     END LOOP;

@@ -150,6 +150,16 @@ static pgq_status stats(pgq *q, const char *queue)
     return status;
 }
 
+static pgq_status consumers(pgq *q, const char *queue)
+{
+    pgq_consumer_list *out = (pgq_consumer_list *)&garbage;
+    pgq_status status = pgq_consumers(q, queue ? queue : "", 10, &out);
+
+    assert_true(status == PGQ_OK || !out);
+    pgq_consumers_free(out);
+    return status;
+}
+
 static pgq_status receive(pgq *q, const char *queue)
 {
     pgq_messages *out = (pgq_messages *)&garbage;
@@ -356,6 +366,7 @@ static const struct {
     {"clean", clean, 1, PGQ_NOT_FOUND},
     {"list_queues of one", list_queue, 1, PGQ_NOT_FOUND},
     {"stats", stats, 1, PGQ_NOT_FOUND},
+    {"consumers", consumers, 1, PGQ_NOT_FOUND},
     {"receive", receive, 1, PGQ_NOT_FOUND},
     {"ack_receive", ack_receive, 1, PGQ_NOT_FOUND},
     {"receive_with", receive_with, 1, PGQ_NOT_FOUND},

@@ -267,6 +267,16 @@ static pgq_status stats(pgq *q)
     return status;
 }
 
+static pgq_status consumers(pgq *q)
+{
+    pgq_consumer_list *list;
+    pgq_status status = pgq_consumers(q, NULL, 10, &list);
+
+    assert_true((status == PGQ_OK) == (list != NULL));
+    pgq_consumers_free(list);
+    return status;
+}
+
 static pgq_status doctor(pgq *q)
 {
     pgq_findings *findings;
@@ -472,6 +482,7 @@ const fault_call fault_calls[] = {
     {"purge", one_message, purge, PGQ_OK, 1},
     {"clean", NULL, clean, PGQ_OK, 1},
     {"stats", NULL, stats, PGQ_OK, 1},
+    {"consumers", NULL, consumers, PGQ_OK, 1},
     {"doctor", NULL, doctor, PGQ_OK, 1},
     {"list", one_message, list, PGQ_OK, 1},
     {"requeue_dead, all", one_dead, requeue_all_dead, PGQ_OK, 1},

@@ -6,7 +6,7 @@ document=$(realpath "$1")
 cd "$(dirname "$0")" || exit 1
 # shellcheck source-path=SCRIPTDIR
 . ./lib.sh
-roles="web_shop mailer"
+roles="web_shop mailer auditor"
 
 clean() {
     local role
@@ -47,6 +47,7 @@ statements() {  # to lines for expect
 install_namespace
 script=$(statements)
 for role in $roles; do script=${script//$role/${role}_$$}; done
+script=${script//SCHEMA mq /SCHEMA $quoted }
 check "the document has examples" yes "$([ "$(wc -l <<<"$script")" -gt 30 ] && echo yes)"
 expect <<<"$script"
 

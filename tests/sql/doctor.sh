@@ -293,6 +293,11 @@ tables() {
     finds autovacuum_lazy 'dead_rows => 1500' ''
     sql "ALTER TABLE mq.message RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)" >/dev/null
     finds autovacuum_lazy 'dead_rows => 700' 'warning|message'
+    sql "ALTER TABLE mq.dedup_window SET (autovacuum_vacuum_threshold = 3000)" >/dev/null
+    finds autovacuum_lazy 'dead_rows => 1500' 'warning|dedup_window'
+    follow autovacuum_lazy 'dead_rows => 1500'
+    finds autovacuum_lazy 'dead_rows => 1500' ''
+    sql "ALTER TABLE mq.dedup_window RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)" >/dev/null
     sql "ALTER TABLE mq.message SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000)" >/dev/null
 
     sql "VACUUM mq.message" >/dev/null

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static bool have_yaml;
+static bool have_yaml, have_prometheus;
 
 /* What a field of the plain format stands for. */
 static char *unescaped(const char *p, size_t len)
@@ -230,6 +230,53 @@ static void every_row_in_every_format(void **state)
     compare_yaml(t);
 }
 
+/* By the parser of the Prometheus project's own client: each sample against the JSON, and no sample besides.
+ */
+static void prometheus_is_read_back(void **state)
+{
+    cli *t = *state;
+    cli_run(t, "pgq create 'a\"b\\c' $'\xc3\xbc {x=\"1\"} #' idle -q; pgq pause idle -q; seq 5 | pgq enqueue "
+               "q --lines -q;"
+               "pgq enqueue 'a\"b\\c' x --delay 1h -q; pgq receive q -n 2 -q >/dev/null;"
+               "pgq receive q --fields receipt --format plain | pgq nack - --requeue=no -q;"
+               "pgq stats --format json >$T/stats.json && pgq stats --format prometheus >$T/stats.prom");
+    assert_int_equal(t->status, 0);
+    if (!have_prometheus)
+        return;
+    cli_run(t, "python3 - $PGQ_NAMESPACE <<'END'\n"
+               "import json, os, sys\n"
+               "from prometheus_client.parser import text_string_to_metric_families as parse\n"
+               "directory = os.environ['T']\n"
+               "got = {}\n"
+               "for family in parse(open(directory + '/stats.prom', encoding='utf-8').read()):\n"
+               "    assert family.documentation and family.type in ('counter', 'gauge'), family\n"
+               "    for s in family.samples:\n"
+               "        assert s.labels.pop('namespace') == sys.argv[1], s\n"
+               "        key = (s.name, s.labels.pop('queue'), s.labels.pop('state', None))\n"
+               "        assert not s.labels and key not in got, s\n"
+               "        got[key] = (family.type, s.value)\n"
+               "rows = [json.loads(line) for line in open(directory + '/stats.json', encoding='utf-8')]\n"
+               "assert len(rows) == 4, rows\n"
+               "for row in rows:\n"
+               "    q = row['queue']\n"
+               "    want = {('pgq_' + n + '_messages_total', q, None): ('counter', row[n + '_total']) for n "
+               "in ('sent', "
+               "'received')}\n"
+               "    for state in ('ready', 'delayed', 'blocked', 'in_flight', 'dead'):\n"
+               "        want['pgq_messages', q, state] = ('gauge', row[state + '_estimate'])\n"
+               "    for name in ('paused', 'exact'):\n"
+               "        want['pgq_queue_' + name, q, None] = ('gauge', row[name])\n"
+               "    for key, value in want.items():\n"
+               "        assert got.pop(key) == value, (key, value)\n"
+               "    age = got.pop(('pgq_oldest_ready_seconds', q, None), None)\n"
+               "    assert (age is None) == (row['oldest_ready_ms'] is None), row\n"
+               "    assert age is None or 0 <= age[1] - row['oldest_ready_ms'] / 1000 < 60, (age, row)\n"
+               "assert not got, got\n"
+               "END");
+    if (t->status != 0)
+        fail_msg("the text for Prometheus is not what the JSON says: %.2000s", t->err);
+}
+
 static void text_is_checked_and_bytes_are_not(void **state)
 {
     static const cli_step steps[] = {
@@ -327,6 +374,7 @@ int main(void)
         TEST(every_payload_in_every_format),
         TEST(long_keys),
         TEST(every_row_in_every_format),
+        TEST(prometheus_is_read_back),
         TEST(text_is_checked_and_bytes_are_not),
         TEST(large_payload),
         TEST(tables),
@@ -335,6 +383,9 @@ int main(void)
     };
     cli_need_server();
     have_yaml = system("python3 -c 'import yaml' 2>/dev/null") == 0;
+    have_prometheus = system("python3 -c 'import prometheus_client' 2>/dev/null") == 0;
+    if (!have_prometheus)
+        fprintf(stderr, "python3 with prometheus_client is not here: its text is not read back\n");
     if (!have_yaml)
         fprintf(stderr, "python3 with its yaml is not here: YAML is not read back\n");
     return cmocka_run_group_tests(tests, NULL, NULL);

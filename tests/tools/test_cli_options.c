@@ -10,7 +10,12 @@ static void mistakes_are_explained(void **state)
         {"pgq", 2, NULL, "a VERB is needed: see pgq --help"},
         {"pgq frob", 2, NULL, "verb \"frob\" is unknown: there are install, "},
         {"pgq dead", 2, NULL, "dead needs another word behind it: list, show, requeue, purge"},
-        {"pgq dead frob", 2, NULL, "dead needs another word behind it"},
+        {"pgq dead frob", 2, NULL, "dead needs another word behind it: list, show, requeue, purge"},
+        {"pgq dead -q", 2, NULL, "dead needs another word behind it"},
+        {"pgq dead --lease 5", 2, NULL, "option \"--lease\" is unknown here"},
+        {"pgq 'dead list' q", 2, NULL, "verb \"dead list\" is unknown"},
+        {"pgq grant admin me", 2, NULL, "grant needs another word behind it: producer, consumer"},
+        {"pgq grant producer", 2, NULL, "grant producer needs an argument: pgq grant producer ROLE..."},
         {"pgq --frob view", 2, NULL,
          "option \"--frob\" is unknown here: before the verb these are allowed: --dsn"},
         {"pgq -x view", 2, NULL, "option \"-x\" is unknown here"},
@@ -158,13 +163,61 @@ static void help_and_completion_agree(void **state)
                "COMP_WORDS=(pgq -n ns pee) COMP_CWORD=3; _pgq; echo ${COMPREPLY[@]}");
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
-    assert_string_equal(t->out, "31\nrequeue\npurge publish\njson\npeek\n");
-    cli_run(t, "pgq completion zsh | head -n 1; pgq completion fish | grep -c '^complete -c pgq'");
+    assert_string_equal(t->out, "38\nrequeue\npurge publish\njson\npeek\n");
+    cli_run(t, "pgq completion zsh | sed -n 2p; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);
     cli_run(t, "pgq publish --help");
     assert_non_null(strstr(t->out, "Usage: pgq enqueue [OPTION...] QUEUE"));
     assert_non_null(strstr(t->out, "ddmq's word is publish"));
+    cli_run(t, "pgq dead --help; pgq dead -q list --help | head -n 1");
+    assert_int_equal(t->status, 0);
+    assert_non_null(strstr(t->out, "Usage: pgq dead WORD [OPTION...] [ARGUMENT...]\n"));
+    assert_non_null(strstr(t->out, "\n  dead purge "));
+    assert_null(strstr(t->out, "grant producer"));
+    assert_non_null(strstr(t->out, "Usage: pgq dead list [OPTION...] QUEUE\n"));
+}
+
+/* Tab, in the shells themselves; pgq then only says what it was called with. */
+static void completion_in_its_shells(void **state)
+{
+    static const struct {
+        const char *shell, *settings, *line;
+    } shells[] = {
+        {"bash",
+         "pgq completion bash >$T/rc; echo \"PS1='ready> '; pgq() { echo \\\"ran: \\$*\\\"; }\" >>$T/rc",
+         "exec bash --noprofile --rcfile $T/rc -i"},
+        /* Without the functions for hundreds of other programs. */
+        {"zsh",
+         "(echo 'setopt extendedglob; fpath=(${fpath:#*/Completion/^(Base|Zsh)}); autoload -U compinit; "
+         "compinit -u -D';"
+         " pgq completion zsh; echo \"PS1='ready> '; pgq() { echo \\\"ran: \\$*\\\" }\") >$T/.zshrc",
+         "ZDOTDIR=$T exec zsh -i"},
+        {"fish",
+         "(pgq completion fish; echo 'function pgq; echo \"ran: $argv\"; end; function fish_prompt; echo "
+         "\"ready> \"; end')"
+         " >$T/rc.fish",
+         "HOME=$T exec fish --no-config -C 'source $T/rc.fish'"},
+    };
+    static const char *const ran[] = {"ran: receive q", "ran: dead requeue q --all",
+                                      "ran: view --format json", "ran: grant consumer me",
+                                      "ran: top --sort in_flight"};
+    cli *t = *state;
+    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++) {
+        cli_run(t, "command -v %s", shells[i].shell);
+        if (t->status != 0) {
+            print_message("%s is not here: completion in it was not tried\n", shells[i].shell);
+            continue;
+        }
+        cli_run(t, "%s", shells[i].settings);
+        cli_terminal(t, 80, shells[i].line, "ready>",
+                     "pgq rec\tq\npgq dead re\tq --a\t\npgq view --format js\t\npgq grant con\tme\n"
+                     "pgq top --so\tin_\t\nexit\n");
+        for (size_t k = 0; k < sizeof ran / sizeof *ran; k++) {
+            if (!strstr(t->out, ran[k]))
+                fail_msg("%s: not \"%s\" but %.3000s", shells[i].shell, ran[k], t->out);
+        }
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cli_setup_offline, cli_teardown)
@@ -172,8 +225,9 @@ static void help_and_completion_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(mistakes_are_explained), TEST(no_server_says_what_to_do), TEST(settings_file),
-        TEST(version_is_told),        TEST(manual_is_in_step),         TEST(help_and_completion_agree),
+        TEST(mistakes_are_explained),   TEST(no_server_says_what_to_do), TEST(settings_file),
+        TEST(version_is_told),          TEST(manual_is_in_step),         TEST(help_and_completion_agree),
+        TEST(completion_in_its_shells),
     };
     setenv("PGHOST", "/nowhere", 1); /* whatever the settings file does not say */
     return cmocka_run_group_tests(tests, NULL, NULL);

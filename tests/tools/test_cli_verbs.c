@@ -21,6 +21,26 @@ static void namespaces(void **state)
         {"export PGQ_NAMESPACE=; echo 'namespace = nowhere_at_all' >>$T/pgq/config; pgq view", 1, NULL,
          "nowhere_at_all"},
         {"pgq -q install", 0, NULL, NULL},
+        {"psql -qX \"$PGQ_TEST_DSN\" -c \"CREATE ROLE ${PGQ_NAMESPACE}_r\"; pgq grant producer "
+         "${PGQ_NAMESPACE}_r "
+         "--fields part,result",
+         0, "=producer\tgranted", NULL},
+        {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq enqueue q x -q; pgq pop q", 1, NULL,
+         "see ROLES in pgq(1)"},
+        {"pgq grant consumer ${PGQ_NAMESPACE}_r -q; export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq pop "
+         "q --raw",
+         0, "=x", NULL},
+        {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq grant consumer ${PGQ_NAMESPACE}_r", 1, NULL,
+         "see ROLES in pgq(1)"},
+        {"psql -qX \"$PGQ_TEST_DSN\" -c \"DROP OWNED BY ${PGQ_NAMESPACE}_r\" -c \"DROP ROLE "
+         "${PGQ_NAMESPACE}_r\"; "
+         "pgq grant consumer ${PGQ_NAMESPACE}_r",
+         1, NULL, "does not exist"},
+        {"pgq grant producer ''", 2, NULL, "role"},
+        {"pgq enqueue q x -q; pgq reset", 2, NULL,
+         "reset would delete every queue and message of the namespace"},
+        {"pgq reset --yes --fields result", 0, "=reset", NULL},
+        {"pgq view", 3, NULL, NULL},
         {"pgq -n information_schema install", 2, NULL, "information_schema"},
         {"psql -qX \"$PGQ_TEST_DSN\" -c \"CREATE OR REPLACE FUNCTION $PGQ_NAMESPACE.version() RETURNS "
          "integer LANGUAGE sql "
@@ -188,6 +208,28 @@ static void taking(void **state)
         {"pgq nack 1:-1", 2, NULL, "\"1:-1\" is no receipt"},
         {"echo 1:1:1 | pgq extend -", 2, NULL, "\"1:1:1\" is no receipt"},
         {"pgq ack -", 0, NULL, NULL},
+        {"seq 3 | pgq enqueue q --lines -q; pgq receive q -n 3 --fields receipt --format plain >$T/r; "
+         "(head -n 2 $T/r; echo junk; tail -n 1 $T/r) | pgq ack - --fields result",
+         2, "=done\ndone", "\"junk\" is no receipt"},
+        {"pgq ack $(tail -n 1 $T/r) junk", 2, NULL, "\"junk\" is no receipt"},
+        {"pgq list q --state in_flight --fields payload", 0, "=3", NULL},
+        {"pgq release $(tail -n 1 $T/r) -q; pgq receive --id $(pgq peek q --fields id) --fields "
+         "payload,attempts",
+         0, "={\"payload\":\"3\",\"attempts\":2}", NULL},
+        {"pgq receive --id $(pgq list q --state in_flight --fields id)", 1, NULL, "is in flight"},
+        {"pgq reschedule $(pgq list q --state in_flight --fields id) --fields result", 1, "=in_flight", NULL},
+        {"pgq ack $(pgq list q --state in_flight --fields id):2 --fields result", 0, "=done", NULL},
+        {"pgq receive --id 999999", 3, NULL, "message 999999 does not exist"},
+        {"pgq receive --id 1 q", 2, NULL, "--id is not allowed with \"q\""},
+        {"pgq receive --id 1 --count 2", 2, NULL, "--id is not allowed with --count"},
+        {"pgq receive", 2, NULL, "receive needs a QUEUE, or --id ID"},
+        {"pgq reschedule 999999", 3, "=999999\tnot_found", NULL},
+        {"pgq reschedule x", 2, NULL, "\"x\" is no ID"},
+        {"pgq create n -q; pgq enqueue n later --delay 1h -q; pgq count n n", 0,
+         "=n\t0\t1\t0\t0\t0\nn\t0\t1\t0\t0\t0", NULL},
+        {"pgq reschedule $(pgq list n --state delayed --fields id) --fields result; pgq pop n --raw", 0,
+         "=rescheduled\nlater", NULL},
+        {"pgq count nowhere", 3, NULL, "\"nowhere\" does not exist"},
         {"pgq extend 1:1 --lease -5", 2, NULL, "--lease \"-5\" is not allowed"},
         {"pgq cancel 999999", 3, "=999999\tnot_found", NULL},
         {"pgq cancel $(pgq enqueue q x --fields id) --fields result", 0, "=canceled", NULL},
@@ -245,6 +287,16 @@ static void looking(void **state)
         {"pgq -n ${PGQ_NAMESPACE}_none doctor", 1, NULL, "run \"pgq install\""},
         {"pgq pause q -q; pgq doctor --wait-age 0 --fields subject | grep -c '^q$'; pgq resume q -q", 0, "=0",
          NULL},
+        {"pgq consumers", 3, NULL, NULL},
+        {"pgq consumers nowhere", 3, NULL, "\"nowhere\" does not exist"},
+        {"pgq consumers -n 0", 2, NULL, "--count \"0\" is not allowed"},
+        {"pgq create held -q; pgq enqueue held x -q; pgq receive held -q >/dev/null; "
+         "pgq consumers held q --fields queue,activity,pid,role,messages,age_ms",
+         0, "=held\tlease\t\\N\t\\N\t1\t\\N", NULL},
+        {"pgq delete held -y -q; pgq receive q -t 30 --filter '{\"no\":1}' & "
+         "until pgq consumers q --fields activity,application,messages | grep ^sleep; do sleep 0.01; done; "
+         "kill $!",
+         0, "=sleep\tpgq\t0", NULL},
         {"pgq watch nowhere", 3, NULL, "\"nowhere\" does not exist"},
         {"pgq watch -n 1 --fields queue,event,sent,ready", 0, "=q\tseen\t0\t2", NULL},
         {"pgq watch q --interval 5ms", 2, NULL, "--interval \"5ms\" is not allowed"},
@@ -330,6 +382,59 @@ static void ddmq_words(void **state)
     CLI_STEPS(*state, steps);
 }
 
+/* What its document says of each option of publish and consume: -p, -t, -r, -l, --requeue_prio, -n, --format.
+ */
+static void ddmq_options(void **state)
+{
+    static const cli_step steps[] = {
+        /* priority: a lower one is consumed first; else the order of publishing */
+        {"for m in '8 -p 8' '2 -p 2' 'a' 'b' '0 -p 0'; do pgq publish q $m -q; done; pgq consume q -n 9 "
+         "--format plain "
+         "--fields priority,payload",
+         0, "=0\t0\n2\t2\n8\t8\n999\ta\n999\tb", NULL},
+        {"pgq purge q -y -q; pgq consume q", 3, NULL, NULL},
+        /* timeout: so long the consumer has it, whatever the queue says */
+        {"pgq publish q m -t 600 -q; pgq consume q -q >$T/m; pgq consumers q --fields ends_in_ms | grep -c "
+         "'^59[0-9]\\{4\\}$\\|^600000$'",
+         0, "=1", NULL},
+        {"pgq purge q -y -q; pgq publish q m -t 0.05 -q; pgq consume q -q >$T/m; "
+         "until pgq consume q --fields attempts,payload --format plain; do sleep 0.01; done",
+         0, "=2\tm", NULL},
+        /* requeue: what failed is published again, or is not */
+        {"pgq purge q -y -q; pgq publish q m -r -q; pgq nack $(pgq consume q --fields receipt --format "
+         "plain) -q; "
+         "pgq consume q --fields payload --format plain",
+         0, "=m", NULL},
+        {"pgq purge q -y -q; pgq publish q m --requeue=no -q; pgq nack $(pgq consume q --fields receipt "
+         "--format plain) "
+         "-q; pgq consume q",
+         3, NULL, NULL},
+        /* requeue_limit: so often, besides the first time */
+        {"pgq publish q m -l 2 -q; for i in 1 2 3 4; do r=$(pgq consume q --fields receipt --format plain) "
+         "&& "
+         "pgq nack $r -q && echo $i; done",
+         3, "=1\n2\n3", NULL},
+        /* requeue_prio: with which it comes back */
+        {"pgq publish q m -p 9 --requeue_prio 1 -q; pgq nack $(pgq consume q --fields receipt --format "
+         "plain) -q; "
+         "pgq peek q --fields priority,payload",
+         0, "=1\tm", NULL},
+        /* consume -n, and its formats; view -n: the names only, and its formats */
+        {"pgq publish q n -q; pgq publish q o -q; pgq consume q -n 2 --fields payload", 0,
+         "={\"payload\":\"m\"}\n{\"payload\":\"n\"}", NULL},
+        {"pgq consume q --format yaml --fields payload,priority", 0, "=- payload: \"o\"\n  priority: 999",
+         NULL},
+        {"pgq create p -q; pgq view -n", 0, "=p\nq", NULL},
+        {"pgq view q --format json --fields queue,ready,in_flight", 0,
+         "={\"queue\":\"q\",\"ready\":0,\"in_flight\":3}", NULL},
+        {"pgq view q --format plain --fields queue,ready,in_flight", 0, "=q\t0\t3", NULL},
+        /* -f: the queue is created; without it, it has to be there */
+        {"pgq publish new m", 3, NULL, "\"new\" does not exist"},
+        {"pgq publish new m -f --fields result", 0, "=sent", NULL},
+    };
+    CLI_STEPS(*state, steps);
+}
+
 static void verbs_as_json(void **state)
 {
     static const cli_step steps[] = {
@@ -376,8 +481,8 @@ static void verbs_as_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(namespaces), TEST(queues),       TEST(sending),    TEST(taking),
-        TEST(looking),    TEST(dead_letters), TEST(ddmq_words), TEST(verbs_as_json),
+        TEST(namespaces),   TEST(queues),     TEST(sending),      TEST(taking),        TEST(looking),
+        TEST(dead_letters), TEST(ddmq_words), TEST(ddmq_options), TEST(verbs_as_json),
     };
     cli_need_server();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 struct call {
     const verb *verb;
+    const char *family; /* the first word of a verb of two; NULL: none */
     given opt[O_OPTIONS];
     const char **args; /* borrowed strings */
     size_t arg_count;

@@ -28,9 +28,8 @@ static void first_words(void)
     }
 }
 
-static void second_words(const char *first)
+static void second_words(const char *first, size_t len)
 {
-    size_t len = strlen(first);
     for (size_t i = 0; i < verb_count; i++) {
         if (strncmp(verbs[i].name, first, len) == 0 && verbs[i].name[len] == ' ')
             printf("%s ", verbs[i].name + len + 1);
@@ -91,9 +90,14 @@ static void bash(void)
         option_names(v);
         puts("\" ;;");
     }
-    printf("    \"dead \"*) words=\"");
-    second_words("dead");
-    puts("\" ;;");
+    for (size_t i = 0; i < verb_count; i++) {
+        int len = (int)strcspn(verbs[i].name, " ");
+        if (verbs[i].name[len] == '\0' || !is_first(i))
+            continue;
+        printf("    \"%.*s \"*) words=\"", len, verbs[i].name);
+        second_words(verbs[i].name, (size_t)len);
+        puts("\" ;;");
+    }
     printf("    *) words=\"");
     first_words();
     option_names(NULL);
@@ -162,7 +166,7 @@ static void fish(void)
         }
         if (is_first(i)) {
             printf("complete -c pgq -n __fish_use_subcommand -a %.*s -d ", (int)len, v->name);
-            fish_quoted(v->name[len] ? group_text(v->group) : v->summary);
+            fish_quoted(strncmp(v->group, v->name, len) == 0 ? group_text(v->group) : v->summary);
             putchar('\n');
         }
         snprintf(seen, sizeof seen, "__fish_seen_subcommand_from %s%s%s",
@@ -179,7 +183,8 @@ int run_completion(call *c)
     if (strcmp(c->args[0], "bash") == 0) {
         bash();
     } else if (strcmp(c->args[0], "zsh") == 0) {
-        puts("autoload -U +X bashcompinit && bashcompinit");
+        puts("(( $+functions[compdef] )) || { autoload -U +X compinit && compinit; }\n"
+             "autoload -U +X bashcompinit && bashcompinit");
         bash();
     } else if (strcmp(c->args[0], "fish") == 0) {
         fish();

@@ -108,10 +108,31 @@ static void print_verb(const verb *v)
         print_option(id, v);
 }
 
-void help_print(const verb *v)
+static void print_entry(const verb *v)
 {
-    if (v) {
-        print_verb(v);
+    char right[256];
+    snprintf(right, sizeof right, "%s%s%s", v->summary, v->alias ? "; also: " : "", v->alias ? v->alias : "");
+    entry(v->name, right);
+}
+
+static void print_family(const char *first)
+{
+    size_t len = strlen(first);
+    printf("Usage: pgq %s WORD [OPTION...] [ARGUMENT...]\n\n", first);
+    for (size_t i = 0; i < verb_count; i++) {
+        if (strncmp(verbs[i].name, first, len) == 0 && verbs[i].name[len] == ' ')
+            print_entry(&verbs[i]);
+    }
+    printf("\npgq %s WORD --help tells of one.\n", first);
+}
+
+void help_print(const verb *v, const char *family)
+{
+    if (v || family) {
+        if (v)
+            print_verb(v);
+        else
+            print_family(family);
         return;
     }
     puts("Usage: pgq [-d CONNINFO] [-n NAMESPACE] VERB [OPTION...] [ARGUMENT...]\n"
@@ -119,13 +140,8 @@ void help_print(const verb *v)
     for (size_t g = 0; g < group_count; g++) {
         printf("\n%s:\n", groups[g].title);
         for (size_t i = 0; i < verb_count; i++) {
-            char right[256];
-            const verb *w = &verbs[i];
-            if (strcmp(w->group, groups[g].name) != 0 || (w->flags & VERB_HIDDEN))
-                continue;
-            snprintf(right, sizeof right, "%s%s%s", w->summary, w->alias ? "; also: " : "",
-                     w->alias ? w->alias : "");
-            entry(w->name, right);
+            if (strcmp(verbs[i].group, groups[g].name) == 0 && !(verbs[i].flags & VERB_HIDDEN))
+                print_entry(&verbs[i]);
         }
     }
     puts("\nOptions of every verb:");

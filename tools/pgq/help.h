@@ -4,8 +4,8 @@
 
 #include "verb.h"
 
-/* v: NULL: of the program. */
-void help_print(const verb *v);
+/* Of a verb, or of the verbs that have that first word, or of the program. */
+void help_print(const verb *v, const char *family);
 
 /* "-p, --priority N" */
 void help_option(option_id id, const verb *v, char *out, size_t size);

@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     if (status == EXIT_DONE && c.opt[O_VERSION].set)
         printf("pgq %s\n", pgq_version_string());
     else if (status == EXIT_DONE && c.opt[O_HELP].set)
-        help_print(c.verb);
+        help_print(c.verb, c.family);
     else if (status == EXIT_DONE && !c.verb)
         status = say_usage("a VERB is needed: see pgq --help");
     else if (status == EXIT_DONE)

@@ -185,15 +185,15 @@ static const char settings_text[] =
     "line says goes "
     "before it, and so does PGQ_NAMESPACE; dsn goes before what libpq's environment says of the same things.";
 
-static const char roles_text[] = "What a role may do is granted in SQL: grant_producer to send, "
-                                 "grant_consumer to take, settle and look (see pgq(3)). One that "
-                                 "may only look needs USAGE on the schema, EXECUTE on its functions, and "
-                                 "SELECT on its tables and sequences: GRANT USAGE ON "
-                                 "SCHEMA mq TO eye; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA mq TO eye; "
-                                 "GRANT SELECT ON ALL TABLES IN SCHEMA mq TO eye; GRANT "
-                                 "SELECT ON ALL SEQUENCES IN SCHEMA mq TO eye. Each queue has sequences of "
-                                 "its own: ALTER DEFAULT PRIVILEGES IN SCHEMA mq GRANT "
-                                 "SELECT ON SEQUENCES TO eye, run by the owner, sees to those to come.";
+static const char roles_text[] =
+    "The owner of the namespace says what other roles may do: \"pgq grant producer\" lets one send, \"pgq "
+    "grant consumer\" "
+    "take, settle and look. One that may only look needs USAGE on the schema, EXECUTE on its functions, and "
+    "SELECT on its tables and sequences: GRANT USAGE ON SCHEMA mq TO eye; GRANT EXECUTE ON ALL FUNCTIONS IN "
+    "SCHEMA mq TO "
+    "eye; GRANT SELECT ON ALL TABLES IN SCHEMA mq TO eye; GRANT SELECT ON ALL SEQUENCES IN SCHEMA mq TO eye. "
+    "Queues "
+    "made later let it look, too.";
 
 static void examples(void)
 {

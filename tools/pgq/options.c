@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The options: one entry each, whatever verbs have it. */
+#include "top.h"
 #include "verb.h"
 
 #define MS_MAX   INT64_C(9999999000)
@@ -105,6 +106,10 @@ const option options[O_OPTIONS] = {
                   "the queue they go to; default: their own"},
     [O_INTERVAL] = {"interval", 0, TYPE_DURATION, 10, 3600000, false, "DURATION", NULL,
                     "look at least that often; default: 1 s"},
+    [O_SORT] = {"sort", 0, TYPE_WORD, 0, 0, false, "KEY", TOP_SORTS,
+                "what comes first, by default the queue's name; numbers: the largest"},
+    [O_ID] = {"id", 0, TYPE_INTEGER, 1, INT64_MAX, false, "ID", NULL,
+              "this message alone, if it is ready, instead of the next ones of a queue"},
     [O_TRANSACTION_AGE] = {"transaction-age", 0, TYPE_DURATION, 0, MS_MAX, false, "DURATION", NULL,
                            "of a transaction that keeps vacuum from removing dead rows; default: 300 s"},
     [O_SCOPE_AGE] = {"scope-age", 0, TYPE_DURATION, 0, MS_MAX, false, "DURATION", NULL,

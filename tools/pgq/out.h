@@ -49,6 +49,13 @@ bool table_row(table *t, const row *r, bool all);
 void table_write(table *t, buf *b);
 void table_free(table *t);
 
+/* What a terminal may be shown of a text: no control character, no half one. */
+void table_visible(buf *b, const char *p, size_t len);
+/* How many columns it takes. */
+size_t table_width(const char *p, size_t len);
+/* A cell within so many columns; the last one of a line is not filled up. */
+void table_put(buf *b, const char *p, size_t len, size_t width, bool right, bool last);
+
 /* A field as plain text, escaped as the plain format has it. */
 void out_plain_field(buf *b, const field *f);
 

@@ -52,7 +52,7 @@ static size_t char_width(const char *p, size_t n)
     return width < 0 ? 1 : (size_t)width;
 }
 
-static size_t text_width(const char *p, size_t len)
+size_t table_width(const char *p, size_t len)
 {
     size_t width = 0;
     for (size_t i = 0; i < len;) {
@@ -63,8 +63,7 @@ static size_t text_width(const char *p, size_t len)
     return width;
 }
 
-/* What a terminal may be shown: no control character, no half one. */
-static void visible(buf *b, const char *p, size_t len)
+void table_visible(buf *b, const char *p, size_t len)
 {
     for (size_t i = 0; i < len && b->len < CELL_MAX;) {
         size_t n = utf8_char(p + i, len - i);
@@ -85,7 +84,7 @@ static void add_cell(buf *b, const field *f)
     if (f->type == FIELD_NULL)
         return;
     if (f->type == FIELD_TEXT || f->type == FIELD_JSON || f->type == FIELD_BYTES)
-        visible(b, f->data, f->len);
+        table_visible(b, f->data, f->len);
     else
         out_plain_field(b, f);
 }
@@ -113,7 +112,7 @@ bool table_row(table *t, const row *r, bool all)
         buf *cell = &t->cells[t->rows * ROW_FIELDS + columns];
         *cell = (buf){0};
         add_cell(cell, f);
-        size_t width = text_width(cell->data ? cell->data : "", cell->len);
+        size_t width = table_width(cell->data ? cell->data : "", cell->len);
         t->names[columns] = f->name;
         if (strlen(f->name) > t->width[columns])
             t->width[columns] = strlen(f->name);
@@ -133,10 +132,9 @@ static void blanks(buf *b, size_t n)
         buf_str(b, " ");
 }
 
-/* A cell within so many columns; the last one of a line is not filled up. */
-static void put(buf *b, const char *p, size_t len, size_t width, bool right, bool last)
+void table_put(buf *b, const char *p, size_t len, size_t width, bool right, bool last)
 {
-    size_t used = text_width(p, len), fits = 0, wide = 0;
+    size_t used = table_width(p, len), fits = 0, wide = 0;
     if (used <= width) {
         if (right)
             blanks(b, width - used);
@@ -175,7 +173,7 @@ static void write_line(const table *t, buf *b, const buf *cells, size_t terminal
     for (size_t i = 0; i < t->columns && left > 0; i++) {
         const char *text = !cells ? t->names[i] : cells[i].data ? cells[i].data : "";
         size_t width = fitted(t, i, &left);
-        put(b, text, strlen(text), width, t->right[i], i + 1 == t->columns || left == 0);
+        table_put(b, text, strlen(text), width, t->right[i], i + 1 == t->columns || left == 0);
         if (i + 1 < t->columns && left > 0)
             blanks(b, GAP);
     }
@@ -190,7 +188,7 @@ static void write_fields(const table *t, buf *b, const buf *cells)
     }
     for (size_t i = 0; i < t->columns; i++) {
         buf_str(b, t->colour ? "\033[1m" : "");
-        put(b, t->names[i], strlen(t->names[i]), widest, false, false);
+        table_put(b, t->names[i], strlen(t->names[i]), widest, false, false);
         buf_str(b, t->colour ? "\033[m" : "");
         blanks(b, GAP);
         buf_str(b, cells[i].data ? cells[i].data : "");

@@ -115,7 +115,7 @@ static int short_options(call *c, line *l, const char *letters)
 
 static int unknown_verb(const char *name)
 {
-    char known[512];
+    char known[1024];
     size_t n = 0;
     for (size_t i = 0; i < verb_count && n < sizeof known; i++) {
         if (!(verbs[i].flags & VERB_HIDDEN))
@@ -124,26 +124,41 @@ static int unknown_verb(const char *name)
     return say_usage("verb \"%s\" is unknown: there are %s", name, known);
 }
 
-/* "dead list": the second word may be missing, or wrong. */
-static int find_verb(call *c, line *l, const char *word)
+/* The second words of those that begin with word, parted by ", "; "" if it is none's first one. */
+static void kin_of(const char *word, char kin[128])
+{
+    size_t n = 0, len = strlen(word);
+    *kin = '\0';
+    for (size_t i = 0; i < verb_count && n < 128; i++) {
+        if (strncmp(verbs[i].name, word, len) == 0 && verbs[i].name[len] == ' ')
+            n += (size_t)snprintf(kin + n, 128 - n, "%s%s", n ? ", " : "", verbs[i].name + len + 1);
+    }
+}
+
+static int needs_another(const char *word)
+{
+    char kin[128];
+    kin_of(word, kin);
+    return say_usage("%s needs another word behind it: %s", word, kin);
+}
+
+/* The verb that a word is, or with the word before it: "dead list". */
+static int find_verb(call *c, const char *word)
 {
     char both[64], kin[128];
-    size_t n = 0, len = strlen(word);
-    c->verb = verb_find(word);
-    if (c->verb && !strchr(word, ' '))
-        return EXIT_DONE;
-    if (l->at < l->argc) {
-        snprintf(both, sizeof both, "%s %s", word, l->argv[l->at]);
-        c->verb = strchr(word, ' ') ? NULL : verb_find(both);
-        l->at += c->verb != NULL;
+    if (c->family) {
+        snprintf(both, sizeof both, "%s %s", c->family, word);
+        c->verb = verb_find(both);
+        return c->verb ? EXIT_DONE : needs_another(c->family);
     }
+    c->verb = strchr(word, ' ') ? NULL : verb_find(word);
     if (c->verb)
         return EXIT_DONE;
-    for (size_t i = 0; i < verb_count && n < sizeof kin; i++) {
-        if (strncmp(verbs[i].name, word, len) == 0 && verbs[i].name[len] == ' ')
-            n += (size_t)snprintf(kin + n, sizeof kin - n, "%s%s", n ? ", " : "", verbs[i].name + len + 1);
-    }
-    return n > 0 ? say_usage("%s needs another word behind it: %s", word, kin) : unknown_verb(word);
+    kin_of(word, kin);
+    if (!*kin)
+        return unknown_verb(word);
+    c->family = word;
+    return EXIT_DONE;
 }
 
 int parse_line(call *c, int argc, const char **argv)
@@ -160,7 +175,7 @@ int parse_line(call *c, int argc, const char **argv)
             if (c->verb)
                 c->args[c->arg_count++] = arg;
             else
-                status = find_verb(c, &l, arg);
+                status = find_verb(c, arg);
         } else if (strcmp(arg, "--") == 0) {
             words = true;
         } else if (arg[1] == '-') {
@@ -169,6 +184,8 @@ int parse_line(call *c, int argc, const char **argv)
             status = short_options(c, &l, arg + 1);
         }
     }
+    if (status == EXIT_DONE && c->family && !c->verb && !c->opt[O_HELP].set && !c->opt[O_VERSION].set)
+        status = needs_another(c->family);
     return status;
 }
 

@@ -8,6 +8,9 @@
 int run_install(call *c);
 int run_upgrade(call *c);
 int run_drop(call *c);
+int run_reset(call *c);
+int run_grant_producer(call *c);
+int run_grant_consumer(call *c);
 
 int run_create(call *c);
 int run_set(call *c);
@@ -26,12 +29,16 @@ int run_nack(call *c);
 int run_extend(call *c);
 int run_release(call *c);
 int run_cancel(call *c);
+int run_reschedule(call *c);
 
 int run_view(call *c);
 int run_peek(call *c);
 int run_list(call *c);
 int run_get(call *c);
+int run_count(call *c);
 int run_stats(call *c);
+int run_consumers(call *c);
+int run_top(call *c);
 int run_watch(call *c);
 int run_doctor(call *c);
 

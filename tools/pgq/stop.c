@@ -12,12 +12,21 @@
 static int ends[2] = {-1, -1};
 static volatile sig_atomic_t came;
 static _Atomic(PGcancel *) cancel;
+static void (*_Atomic before_death)(void);
 
 /* What PQcancel() does is fit for a signal handler. */
 static void on_signal(int number)
 {
     char why[256];
     int saved = errno;
+    if (came) {
+        void (*last)(void) = atomic_load(&before_death);
+        if (last)
+            last();
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
     came = number;
     PGcancel *c = atomic_load(&cancel);
     if (c)
@@ -30,7 +39,7 @@ static void on_signal(int number)
 bool stop_setup(void)
 {
     /* Not restarted: a read from a terminal is to end. */
-    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction stop = {.sa_handler = on_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&stop.sa_mask);
     sigaddset(&stop.sa_mask, SIGTERM);
@@ -44,6 +53,11 @@ void stop_watch(PGconn *conn)
     PGcancel *old = atomic_exchange(&cancel, conn ? PQgetCancel(conn) : NULL);
     if (old)
         PQfreeCancel(old);
+}
+
+void stop_before_death(void (*last)(void))
+{
+    atomic_store(&before_death, last);
 }
 
 int stop_signal(void)

@@ -12,6 +12,9 @@ bool stop_setup(void);
 /* The connection whose statement is to be cancelled; NULL: none. */
 void stop_watch(PGconn *conn);
 
+/* What the second one calls before the end, from its handler. */
+void stop_before_death(void (*last)(void));
+
 /* The signal that came; 0: none. */
 int stop_signal(void);
 

@@ -77,6 +77,8 @@ typedef enum option_id {
     O_ALL,
     O_TARGET,
     O_INTERVAL,
+    O_SORT,
+    O_ID,
     O_TRANSACTION_AGE,
     O_SCOPE_AGE,
     O_WAIT_AGE,

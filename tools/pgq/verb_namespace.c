@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* install, upgrade, drop. */
+/* install, upgrade, drop, reset, grant. */
 #include "ask.h"
 #include "call.h"
 #include "run.h"
+#include "stop.h"
 
 #include <stdio.h>
 
@@ -47,15 +48,50 @@ int run_upgrade(call *c)
     return status == PGQ_OK ? install(c, before) : session_failed(c->session->q, status);
 }
 
-int run_drop(call *c)
+/* What cannot be undone. */
+static int destroy(call *c, const char *what, const char *with, pgq_status (*act)(pgq *q), const char *result)
 {
-    char what[160];
+    char question[160];
     pgq *q = c->session->q;
-    snprintf(what, sizeof what, "drop the namespace \"%s\" with every queue and message in it",
-             pgq_namespace(q));
-    int sure = ask_first(c, what);
+    snprintf(question, sizeof question, "%s the namespace \"%s\"%s", what, pgq_namespace(q), with);
+    int sure = ask_first(c, question);
     if (sure != EXIT_DONE)
         return sure;
-    pgq_status status = pgq_drop(q);
-    return status == PGQ_OK ? report(c, 0, "dropped") : session_failed(q, status);
+    pgq_status status = act(q);
+    return status == PGQ_OK ? report(c, 0, result) : session_failed(q, status);
+}
+
+int run_drop(call *c)
+{
+    return destroy(c, "drop", " with every queue and message in it", pgq_drop, "dropped");
+}
+
+int run_reset(call *c)
+{
+    return destroy(c, "delete every queue and message of", "", pgq_reset, "reset");
+}
+
+static int grant(call *c, const char *part, pgq_status (*act)(pgq *q, const char *role))
+{
+    for (size_t i = 0; i < c->arg_count && !stop_signal(); i++) {
+        row r = {0};
+        pgq_status status = act(c->session->q, c->args[i]);
+        if (status != PGQ_OK)
+            return session_failed(c->session->q, status);
+        row_text(&r, "role", c->args[i]);
+        row_text(&r, "part", part);
+        row_text(&r, "result", "granted");
+        out_row(c->out, &r);
+    }
+    return EXIT_DONE;
+}
+
+int run_grant_producer(call *c)
+{
+    return grant(c, "producer", pgq_grant_producer);
+}
+
+int run_grant_consumer(call *c)
+{
+    return grant(c, "consumer", pgq_grant_consumer);
 }

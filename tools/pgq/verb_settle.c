@@ -83,11 +83,25 @@ static int add_from_stdin(settling *s)
         }
     }
     feed_free(&f);
+    /* Those before what is no receipt are good. */
+    if (status == EXIT_USAGE && settle_all(s) != EXIT_DONE)
+        return EXIT_FAILED;
     return got == FEED_FAILED && status == EXIT_DONE ? EXIT_FAILED : status;
+}
+
+static bool check_receipts(const call *c)
+{
+    pgq_receipt ignored;
+    bool good = true;
+    for (size_t i = 0; good && i < c->arg_count; i++)
+        good = strcmp(c->args[i], "-") == 0 || receipt_read(c->args[i], &ignored);
+    return good;
 }
 
 static int run(call *c, settle how)
 {
+    if (!check_receipts(c))
+        return EXIT_USAGE;
     settling *s = calloc(1, sizeof *s);
     int status = EXIT_DONE;
     if (!s)
@@ -151,26 +165,56 @@ int run_release(call *c)
     return run(c, release);
 }
 
-int run_cancel(call *c)
+/* What is done to one message, and how its row says so. */
+typedef struct one_by_one {
+    pgq_status (*act)(call *c, int64_t id);
+    const char *done;
+} one_by_one;
+
+static int run_ids(call *c, const one_by_one *how)
 {
-    pgq *q = c->session->q;
     int64_t *ids;
     int result = EXIT_DONE;
     if (!ids_read(c->args, c->arg_count, &ids))
         return EXIT_USAGE;
     for (size_t i = 0; i < c->arg_count && !stop_signal(); i++) {
-        pgq_status status = pgq_cancel(q, ids[i]);
-        if (status != PGQ_OK && status != PGQ_NOT_FOUND) {
-            result = session_failed(q, status);
+        pgq_status status = how->act(c, ids[i]);
+        if (status != PGQ_OK && status != PGQ_NOT_FOUND && status != PGQ_IN_FLIGHT) {
+            result = session_failed(c->session->q, status);
             break;
         }
         row r = {0};
         row_integer(&r, "id", ids[i]);
-        row_text(&r, "result", status == PGQ_OK ? "canceled" : "not_found");
+        row_text(&r, "result",
+                 status == PGQ_OK          ? how->done
+                 : status == PGQ_NOT_FOUND ? "not_found"
+                                           : "in_flight");
         out_row(c->out, &r);
-        if (status != PGQ_OK)
-            result = EXIT_NOTHING;
+        if (status == PGQ_IN_FLIGHT || (status == PGQ_NOT_FOUND && result == EXIT_DONE))
+            result = status == PGQ_IN_FLIGHT ? EXIT_FAILED : EXIT_NOTHING;
     }
     free(ids);
     return result;
+}
+
+static pgq_status cancel(call *c, int64_t id)
+{
+    return pgq_cancel(c->session->q, id);
+}
+
+static pgq_status reschedule(call *c, int64_t id)
+{
+    return pgq_reschedule(c->session->q, id, c->opt[O_DELAY].set ? c->opt[O_DELAY].number : 0);
+}
+
+int run_cancel(call *c)
+{
+    static const one_by_one how = {cancel, "canceled"};
+    return run_ids(c, &how);
+}
+
+int run_reschedule(call *c)
+{
+    static const one_by_one how = {reschedule, "rescheduled"};
+    return run_ids(c, &how);
 }

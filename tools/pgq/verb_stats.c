@@ -41,6 +41,12 @@ static const pgq_queue_stats *same_queue(const pgq_stats_list *list, const char 
     return NULL;
 }
 
+/* To a thousandth: more says nothing. */
+static double per_second(int64_t now, int64_t before, double seconds)
+{
+    return (double)(int64_t)((double)(now - before) / seconds * 1000 + 0.5) / 1000;
+}
+
 static void view_row(call *c, const pgq_queue_stats *s, void *arg)
 {
     const rates *rate = arg;
@@ -57,8 +63,8 @@ static void view_row(call *c, const pgq_queue_stats *s, void *arg)
     else
         row_null(&r, "oldest_ready_ms");
     if (before) {
-        row_real(&r, "sent_rate", (double)(s->sent_total - before->sent_total) / rate->seconds);
-        row_real(&r, "received_rate", (double)(s->received_total - before->received_total) / rate->seconds);
+        row_real(&r, "sent_rate", per_second(s->sent_total, before->sent_total, rate->seconds));
+        row_real(&r, "received_rate", per_second(s->received_total, before->received_total, rate->seconds));
     } else {
         row_null(&r, "sent_rate")->detail = true;
         row_null(&r, "received_rate")->detail = true;

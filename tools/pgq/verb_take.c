@@ -55,12 +55,39 @@ static void receive_options(const call *c, pgq_receive_options *o)
     o->cancel_fd = stop_fd();
 }
 
+static int receive_id(call *c)
+{
+    static const option_id of_queues[] = {O_COUNT, O_TIMEOUT, O_POLL_INTERVAL, O_FILTER};
+    pgq *q = c->session->q;
+    int64_t lease = c->opt[O_LEASE].set ? c->opt[O_LEASE].number : PGQ_UNSET;
+    pgq_messages *messages;
+    for (size_t i = 0; i < sizeof of_queues / sizeof *of_queues; i++) {
+        if (c->opt[of_queues[i]].set)
+            return say_usage("--id is not allowed with --%s", options[of_queues[i]].name);
+    }
+    pgq_status status = pgq_receive_id(q, c->opt[O_ID].number, lease, &messages);
+    if (status == PGQ_IN_FLIGHT)
+        return say_failed("message %lld is in flight", (long long)c->opt[O_ID].number);
+    if (status != PGQ_OK)
+        return session_failed(q, status);
+    if (!write_messages(c, messages))
+        give_back(q, messages);
+    pgq_messages_free(messages);
+    return EXIT_DONE;
+}
+
 int run_receive(call *c)
 {
     pgq *q = c->session->q;
     int64_t left = c->opt[O_COUNT].set ? c->opt[O_COUNT].number : 1, taken = 0;
     int look = LOOK_FIRST;
     pgq_receive_options o;
+    if (c->opt[O_ID].set && c->arg_count > 0)
+        return say_usage("--id is not allowed with \"%s\"", c->args[0]);
+    if (!c->opt[O_ID].set && c->arg_count == 0)
+        return say_usage("receive needs a QUEUE, or --id ID");
+    if (c->opt[O_ID].set)
+        return receive_id(c);
     receive_options(c, &o);
     progress_begin(c->quiet, false, "receiving");
     while (left > 0 && !stop_signal()) {

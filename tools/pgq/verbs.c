@@ -21,8 +21,8 @@ static const option_id enqueue[] = {
     O_ORDER_KEY,     O_DEDUP_KEY, O_DEDUP_WINDOW, O_CREATE_QUEUE, O_LEASE_SECONDS,
     O_REQUEUE_LIMIT, O_FILE,      O_LINES,        O_ZERO,         O_JSONL,
     O_BATCH,         O_END};
-static const option_id receive[] = {O_COUNT,  O_LEASE, O_TIMEOUT, O_POLL_INTERVAL,
-                                    O_FILTER, O_RAW,   O_ZERO,    O_END};
+static const option_id receive[] = {O_COUNT,  O_ID,  O_LEASE, O_TIMEOUT, O_POLL_INTERVAL,
+                                    O_FILTER, O_RAW, O_ZERO,  O_END};
 static const option_id pop[] = {O_COUNT, O_ALL, O_RAW, O_ZERO, O_END};
 static const option_id peek[] = {O_COUNT, O_RAW, O_ZERO, O_END};
 static const option_id list[] = {O_STATE, O_COUNT, O_SKIP, O_RAW, O_ZERO, O_END};
@@ -35,10 +35,15 @@ static const option_id dead_purge[] = {O_ALL, O_YES, O_END};
 static const option_id doctor[] = {O_TRANSACTION_AGE, O_SCOPE_AGE,    O_WAIT_AGE,
                                    O_HORIZON_AGE,     O_DEAD_ROWS,    O_BLOAT_BYTES,
                                    O_DEAD_PER_HOUR,   O_NOTIFY_USAGE, O_END};
+static const option_id reschedule[] = {O_DELAY, O_END};
+static const option_id consumers[] = {O_COUNT, O_END};
+static const option_id top[] = {O_INTERVAL, O_SORT, O_END};
 static const option_id watch[] = {O_COUNT, O_INTERVAL, O_END};
 
 const group groups[] = {
-    {"namespace", "The namespace", "Installs, upgrades and drops the schema that the queues are in."},
+    {"namespace", "The namespace",
+     "Installs, upgrades and drops the schema that the queues are in, and says which role may send and which "
+     "may take."},
     {"queue", "Queues", "Makes, changes, empties and deletes queues."},
     {"send", "Sending", "Sends messages, one or very many."},
     {"take", "Taking and settling", "Takes messages, and says what became of them."},
@@ -52,6 +57,9 @@ const size_t group_count = sizeof groups / sizeof *groups;
     "A RECEIPT is ID:ATTEMPTS, the field receipt of what receive gave. The attempts are the fence: who has " \
     "lost the message is told stale, and changes nothing. \"-\" reads receipts from stdin, parted by "       \
     "blanks or line ends.\n"                                                                                 \
+    "What is no receipt is an error of usage: of the command line then none is settled, of stdin those "     \
+    "before it "                                                                                             \
+    "are.\n"                                                                                                 \
     "A row each says done, stale or not_found. Exit status 1 if one is stale, else 3 if one is not found."
 
 const verb verbs[] = {
@@ -91,6 +99,42 @@ const verb verbs[] = {
      "drop the namespace with every queue and message in it",
      "It asks first.",
      run_drop},
+    {"reset",
+     NULL,
+     "namespace",
+     "",
+     {NULL},
+     0,
+     0,
+     VERB_REPORTS,
+     sure,
+     "delete every queue and message of the namespace",
+     "Settings and grants stay. It asks first.",
+     run_reset},
+    {"grant producer",
+     NULL,
+     "namespace",
+     "ROLE...",
+     {"role"},
+     1,
+     NO_LIMIT,
+     VERB_REPORTS,
+     nothing,
+     "let roles send, and no more",
+     "A role may have both parts. ROLES in pgq(1) tells of one that may only look.",
+     run_grant_producer},
+    {"grant consumer",
+     NULL,
+     "namespace",
+     "ROLE...",
+     {"role"},
+     1,
+     NO_LIMIT,
+     VERB_REPORTS,
+     nothing,
+     "let roles take, settle, look and cancel, and no more",
+     "A role may have both parts. ROLES in pgq(1) tells of one that may only look.",
+     run_grant_consumer},
 
     {"create",
      NULL,
@@ -202,9 +246,9 @@ const verb verbs[] = {
     {"receive",
      "consume",
      "take",
-     "QUEUE",
+     "QUEUE | --id ID",
      {"queue"},
-     1,
+     0,
      1,
      VERB_JSON_ROWS,
      receive,
@@ -288,6 +332,21 @@ const verb verbs[] = {
      "A row each says canceled or not_found, which is also that of one in flight. Exit status 3 if one is "
      "not found.",
      run_cancel},
+    {"reschedule",
+     NULL,
+     "take",
+     "ID...",
+     {"id"},
+     1,
+     NO_LIMIT,
+     VERB_REPORTS,
+     reschedule,
+     "let messages that nobody has become ready at another time",
+     "That is --delay from now, by default at once, at the tail of their priority.\n"
+     "A row each says rescheduled, in_flight or not_found. Exit status 1 if one is in flight, else 3 if one "
+     "is "
+     "not found.",
+     run_reschedule},
 
     {"view",
      NULL,
@@ -337,6 +396,18 @@ const verb verbs[] = {
      "one message, in whatever state",
      "With --raw nothing is behind the payload: it is what was sent, to the byte.",
      run_get},
+    {"count",
+     NULL,
+     "look",
+     "QUEUE...",
+     {"queue"},
+     1,
+     NO_LIMIT,
+     0,
+     nothing,
+     "exact numbers, by a scan",
+     "For numbers at any depth see view and stats.",
+     run_count},
     {"stats",
      NULL,
      "look",
@@ -367,6 +438,39 @@ const verb verbs[] = {
      "A note says what the role may not see: pg_monitor sees all. Exit status 1 if there is a warning or a "
      "problem, 0 if there is none.",
      run_doctor},
+    {"consumers",
+     NULL,
+     "look",
+     "[QUEUE...]",
+     {"queue"},
+     0,
+     NO_LIMIT,
+     0,
+     consumers,
+     "who takes from queues, and has what",
+     "A row for each session that takes in an open transaction (scope) or sleeps until a message comes "
+     "(sleep), and one "
+     "for the leases of a queue, together, as nothing says whose they are; message_id is the first message "
+     "that it "
+     "has, of leases the one that ends first. 100 rows a queue unless --count says otherwise; without QUEUE "
+     "100 in all.\n"
+     "Of other roles' sessions only a member of pg_read_all_stats sees client and age.",
+     run_consumers},
+    {"top",
+     NULL,
+     "look",
+     "[QUEUE...]",
+     {"queue"},
+     0,
+     NO_LIMIT,
+     0,
+     top,
+     "a live view of queues and their consumers, on the whole terminal",
+     "It needs a terminal; for scripts there are view --rates, watch and consumers. Rates are those since "
+     "the look "
+     "before. When the server is gone it says so, and goes on when it is back.\n"
+     "Keys: q quits, s sorts by the next key, space looks at once, up and down scroll the queues.",
+     run_top},
     {"watch",
      NULL,
      "look",

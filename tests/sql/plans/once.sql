@@ -1,6 +1,8 @@
--- What is not done for every message, as steps.sql. All but the first two, and doctor, look at a small queue.
+-- What is not done for every message, as steps.sql. All but the first three, and doctor, look at a small queue.
 \warn @@ stats
 SELECT mq.stats('q');
+\warn @@ consumers
+SELECT mq.consumers();
 \warn @@ clean_large
 SELECT mq.clean('m');
 \warn @@ browse
