@@ -207,6 +207,15 @@ static void every_row_in_every_format(void **state)
         {"pgq list q --state dead", 2},
         {"pgq dead list q", 2},
         {"pgq watch -n 2 --fields queue,event,sent,received,ready,dead,paused", 2},
+        {"pgq topic list --fields topic,messages,oldest,newest,retain_ms,max_messages,own_log,bytes,"
+         "subscribers,queues",
+         2},
+        {"pgq topic subscribers --fields topic,subscriber,behind,hold_ms,commits,committed,created,position",
+         1},
+        {"pgq topic subscribe news --from oldest --timeout 0", 3},
+        {"pgq topic latest news", 1},
+        {"pgq topic create news2 --if-not-exists", 1},
+        {"pgq topic set --common --retain 5m", 1},
         {"pgq install", 1},
         {"pgq create 'odd: \"x\" #' --if-not-exists", 1},
         {"pgq set q -p 5 --retry-jitter 0.1", 1},
@@ -217,11 +226,18 @@ static void every_row_in_every_format(void **state)
         {"pgq dead requeue q --all --target 'odd: \"x\" #' --fields queue", 1},
     };
     cli *t = *state;
-    cli_run(t, "pgq create 'odd: \"x\" #' -q; printf 'a\\nb\\n' | pgq enqueue q --lines -q;"
-               "pgq receive q -n 2 --fields receipt --format plain | pgq nack - --requeue=no --error "
-               "$'a\\tb\\n\"' -q;"
-               "pgq set q --retry-factor 1.25 --retry-jitter 0.1 --error-limit 3 -q; pgq enqueue q x "
-               "--dedup-key k -q");
+    cli_run(
+        t,
+        "pgq create 'odd: \"x\" #' -q; printf 'a\\nb\\n' | pgq enqueue q --lines -q;"
+        "pgq receive q -n 2 --fields receipt --format plain | pgq nack - --requeue=no --error "
+        "$'a\\tb\\n\"' -q;"
+        "pgq set q --retry-factor 1.25 --retry-jitter 0.1 --error-limit 3 -q; pgq enqueue q x "
+        "--dedup-key k -q;"
+        "pgq topic publish news $'a\\tb' --headers '{\"n\": 1.50}' -q; pgq topic publish news '{\"a\": [1]}' "
+        "--kind json -q;"
+        "pgq topic publish news '' -q; pgq topic subscribe news --as 'me: \"x\"' --from oldest -n 1 "
+        "--hold 1h -q >/dev/null;"
+        "pgq topic create news2 -q; pgq topic bind news2 'odd: \"x\" #' -q");
     assert_int_equal(t->status, 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (compare(t, rows[i].line, false) != rows[i].rows)

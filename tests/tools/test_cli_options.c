@@ -14,6 +14,16 @@ static void mistakes_are_explained(void **state)
         {"pgq dead -q", 2, NULL, "dead needs another word behind it"},
         {"pgq dead --lease 5", 2, NULL, "option \"--lease\" is unknown here"},
         {"pgq 'dead list' q", 2, NULL, "verb \"dead list\" is unknown"},
+        {"pgq topic", 2, NULL,
+         "topic needs another word behind it: publish, subscribe, latest, list, subscribers, unsubscribe, "
+         "create, set, delete, bind, unbind, tend"},
+        {"pgq topic subscribe", 2, NULL, "topic subscribe needs an argument: pgq topic subscribe TOPIC"},
+        {"pgq topic bind a", 2, NULL, "topic bind needs more arguments: pgq topic bind TOPIC QUEUE"},
+        {"pgq topic publish a b c", 2, NULL, "\"c\" is not allowed here: pgq topic publish TOPIC"},
+        {"pgq topic publish a b --priority 1", 2, NULL,
+         "option \"--priority\" is unknown to topic publish: these are allowed: --kind --headers"},
+        {"pgq json '{\"cmd\":\"topic publish\",\"topic\":\"a\"}'", 2, NULL,
+         "object 1: topic publish needs a payload, or a file, here"},
         {"pgq grant admin me", 2, NULL, "grant needs another word behind it: producer, consumer"},
         {"pgq grant producer", 2, NULL, "grant producer needs an argument: pgq grant producer ROLE..."},
         {"pgq --frob view", 2, NULL,
@@ -141,7 +151,7 @@ static void manual_is_in_step(void **state)
             PGQ_MAN_DIR);
     if (t->status != 0)
         fail_msg("a page of docs/man is not what \"pgq man GROUP\" prints: %.2000s", t->err);
-    assert_string_equal(t->out, "dead\nlook\nnamespace\nqueue\nsend\nshell\ntake\n");
+    assert_string_equal(t->out, "dead\nlook\nnamespace\nqueue\nsend\nshell\ntake\ntopic\n");
 }
 
 /* Every verb of the list has help, with each option that its completion knows. */
@@ -163,7 +173,7 @@ static void help_and_completion_agree(void **state)
                "COMP_WORDS=(pgq -n ns pee) COMP_CWORD=3; _pgq; echo ${COMPREPLY[@]}");
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
-    assert_string_equal(t->out, "38\nrequeue\npurge publish\njson\npeek\n");
+    assert_string_equal(t->out, "51\nrequeue\npurge publish\njson\npeek\n");
     cli_run(t, "pgq completion zsh | sed -n 2p; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);

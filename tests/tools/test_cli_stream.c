@@ -296,6 +296,11 @@ static void may_only_look(void **state)
         "dead list q",
         "dead show $DEAD",
         "json '{\"cmd\":\"view\"}'",
+        "topic list",
+        "topic subscribers",
+        "topic latest news",
+        "topic subscribe news --from oldest --timeout 0",
+        "topic subscribe news --from oldest -n 1",
     };
     static const char *const writing[] = {
         "install -n ${PGQ_NAMESPACE}_b",
@@ -322,13 +327,26 @@ static void may_only_look(void **state)
         "clean q",
         "dead requeue q --all",
         "dead purge q --all -y",
+        "topic publish news x",
+        "topic subscribe news --as you --timeout 0",
+        "topic subscribe news --as me -n 1",
+        "topic unsubscribe news me",
+        "topic create new",
+        "topic set --common --retain 5m",
+        "topic delete own -y",
+        "topic bind news q",
+        "topic unbind news q",
+        "shutdown",
     };
     cli *t = *state;
     const char *ns = t->name_space;
     cli_run(t, "seq 3 | pgq enqueue q --lines -q; pgq receive q --fields receipt --format plain | pgq nack - "
                "--requeue=no -q;"
                "pgq receive q --fields receipt --format plain >$T/receipt; pgq peek q --fields id >$T/id; "
-               "pgq dead list q --fields id >$T/dead");
+               "pgq dead list q --fields id >$T/dead;"
+               "pgq topic publish news x -q; pgq topic subscribe news --as me --from oldest --timeout 0 -q "
+               ">/dev/null; "
+               "pgq topic create own -q");
     query(t, "CREATE ROLE %s_eye", ns);
     query(t, "GRANT USAGE ON SCHEMA %s TO %s_eye", ns, ns);
     query(t, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA %s TO %s_eye", ns, ns);

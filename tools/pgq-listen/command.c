@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "message_env.h"
 #include "stop.h"
+#include "verdict.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -68,7 +69,7 @@ static int fail(pgq *q, errors *e, const char *reason)
 {
     char said[ERRORS_TEXT];
     errors_text(e, said);
-    return pgq_fail(q, "%s%s%s", reason, *said ? ": " : "", said);
+    return verdict_fail(q, "%s%s%s", reason, *said ? ": " : "", said);
 }
 
 /* Runs a child that was started to its end, and says what came of it. */
@@ -103,14 +104,14 @@ int command_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
     const command *how = arg;
     run r = {.payload = m->payload, .left = m->payload_len};
     if (stop_is_urgent())
-        return pgq_fail(q, "%s", watch_reason(WATCH_STOPPED));
-    char **env = message_env(pgq_namespace(q), m);
+        return verdict_fail(q, "%s", watch_reason(WATCH_STOPPED));
+    char **env = message_env(pgq_namespace(q), m, how->of_topic);
     if (!env)
-        return pgq_fail(q, "out of memory");
+        return verdict_fail(q, "out of memory");
     int why = child_start(&r.c, how->path, how->argv, env, false);
     message_env_free(env);
     if (why != 0)
-        return pgq_fail(q, "cannot run %s: %s", how->path, strerror(why));
+        return verdict_fail(q, "cannot run %s: %s", how->path, strerror(why));
     errors_setup(&r.err, m->queue, m->id);
     int result = see_through(q, conn, &r, how);
     errors_free(&r.err);

@@ -12,7 +12,8 @@ typedef struct command {
     char *const *argv;
     int64_t timeout_ms; /* a message's time; 0: no limit */
     int64_t kill_after_ms;
-    bool leased; /* messages are held by a lease, not by a scope */
+    bool leased;   /* messages are held by a lease, not by a transaction */
+    bool of_topic; /* they are a topic's */
 } command;
 
 /* A pgq_handler; arg is a command. */

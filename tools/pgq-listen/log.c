@@ -16,10 +16,12 @@
 
 static log_format format_in_use = LOG_TEXT;
 static bool quiet_in_use;
+static const char *source_in_use = "queue";
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
 
-void log_setup(log_format format, bool quiet)
+void log_setup(log_format format, bool quiet, const char *source)
 {
+    source_in_use = source;
     format_in_use = format;
     quiet_in_use = quiet;
 }
@@ -107,7 +109,7 @@ void log_event(const pgq_event_info *info)
         return;
     begin_line(&b, event_name(info->event));
     if (info->queue)
-        add_text(&b, "queue", info->queue);
+        add_text(&b, source_in_use, info->queue);
     if (info->id != 0) {
         add_number(&b, "id", info->id);
         add_number(&b, "attempt", info->attempt);
@@ -133,6 +135,16 @@ void log_note(const char *event, const char *format, ...)
     end_line(&b);
 }
 
+void log_message(const char *event, const char *name, int64_t id, const char *text)
+{
+    buf b = {0};
+    begin_line(&b, event);
+    add_text(&b, source_in_use, name);
+    add_number(&b, "id", id);
+    add_text(&b, "text", text);
+    end_line(&b);
+}
+
 void log_stopped(int64_t done, int64_t failed)
 {
     buf b = {0};
@@ -147,7 +159,7 @@ static void relay_json(const char *queue, int64_t id, const char *line, size_t l
     buf b = {0};
     begin_line(&b, "stderr");
     if (queue)
-        add_text(&b, "queue", queue);
+        add_text(&b, source_in_use, queue);
     if (id != 0)
         add_number(&b, "id", id);
     buf_str(&b, ",\"text\":");

@@ -8,13 +8,16 @@
 
 typedef enum log_format { LOG_TEXT, LOG_JSON } log_format;
 
-/* quiet: messages that were done are not told. */
-void log_setup(log_format format, bool quiet);
+/* quiet: messages that were done are not told. source: what messages come from, "queue" or "topic". */
+void log_setup(log_format format, bool quiet, const char *source);
 
 void log_event(const pgq_event_info *info);
 
 /* An event of the program's own, with a text, or NULL. */
 void log_note(const char *event, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
+
+/* The same, of a message. */
+void log_message(const char *event, const char *name, int64_t id, const char *text);
 
 /* The last line: how many messages were done, and how many failed. */
 void log_stopped(int64_t done, int64_t failed);

@@ -8,6 +8,7 @@
 #include "print.h"
 #include "stop.h"
 #include "stream.h"
+#include "topic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,13 +57,24 @@ static int wrong(const char *what, pgq_status status, const pgq_error *e)
     return status == PGQ_INVALID ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static int run(pgq_worker *worker, const options *o, counts *n)
+static bool setup(pgq_worker *worker, const options *o)
 {
     if (!stop_setup(worker)) {
         log_note("error", "cannot handle signals: %s", strerror(errno));
-        return EXIT_FAILED;
+        return false;
     }
-    if (o->notify && !notify_setup())
+    return !o->notify || notify_setup();
+}
+
+static int stopped(const counts *n)
+{
+    log_stopped(n->done, n->failed);
+    return stop_is_urgent() || stop_has_failed() ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run(pgq_worker *worker, const options *o, counts *n)
+{
+    if (!setup(worker, o))
         return EXIT_FAILED;
     pgq_status status = pgq_worker_run(worker);
     notify_close();
@@ -70,8 +82,21 @@ static int run(pgq_worker *worker, const options *o, counts *n)
         log_note("shutdown", "%s", pgq_status_text(status));
     else if (status != PGQ_OK)
         return wrong("cannot start", status, pgq_worker_last_error(worker));
-    log_stopped(n->done, n->failed);
-    return stop_is_urgent() || stop_has_failed() ? EXIT_FAILED : EXIT_DONE;
+    return stopped(n);
+}
+
+static int with_topic(const options *o, pgq_handler handler, void *arg)
+{
+    counts n = {.notify = o->notify};
+    topic_job job = {.options = o, .handler = handler, .arg = arg, .tell = on_event, .tell_arg = &n};
+    pgq_error why;
+    if (!setup(NULL, o))
+        return EXIT_FAILED;
+    pgq_status status = topic_run(&job, &why);
+    notify_close();
+    if (status != PGQ_OK)
+        return wrong(job.started ? "cannot go on" : "cannot start", status, &why);
+    return stopped(&n);
 }
 
 static int with_worker(const options *o, pgq_handler handler, void *arg)
@@ -99,12 +124,18 @@ static int with_worker(const options *o, pgq_handler handler, void *arg)
     return result;
 }
 
+static int work(const options *o, pgq_handler handler, void *arg)
+{
+    return o->topic ? with_topic(o, handler, arg) : with_worker(o, handler, arg);
+}
+
 static int with_command(const options *o)
 {
     command how = {.argv = o->command,
                    .timeout_ms = o->timeout_ms,
                    .kill_after_ms = o->kill_after_ms,
-                   .leased = o->lease_ms > 0};
+                   .leased = o->lease_ms > 0,
+                   .of_topic = o->topic != NULL};
     char *path = child_find(o->command[0]);
     if (!path) {
         log_note("error", "cannot run %s: %s", o->command[0], strerror(errno));
@@ -117,7 +148,9 @@ static int with_command(const options *o)
     else if (o->stream && !stream_setup())
         log_note("error", "out of memory");
     else
-        result = with_worker(o, o->stream ? stream_handle : command_handle, &how);
+        result = work(o, o->stream ? stream_handle : command_handle, &how);
+    if (o->stream && o->topic)
+        stream_end();
     free(path);
     return result;
 }
@@ -127,7 +160,7 @@ int main(int argc, char **argv)
     options o;
     int result;
     options_result read = options_read(&o, argc, argv);
-    log_setup(o.format, o.quiet);
+    log_setup(o.format, o.quiet, o.topic ? "topic" : "queue");
     if (read != OPTIONS_RUN) {
         result = read == OPTIONS_DONE ? EXIT_DONE : EXIT_USAGE;
     } else if (!have_standard_fds(o.command == NULL)) {
@@ -136,8 +169,8 @@ int main(int argc, char **argv)
     } else if (o.command) {
         result = with_command(&o);
     } else {
-        bool leased = o.lease_ms > 0;
-        result = with_worker(&o, print_handle, &leased);
+        print_how how = {.leased = o.lease_ms > 0, .of_topic = o.topic != NULL};
+        result = work(&o, print_handle, &how);
     }
     options_free(&o);
     return result;

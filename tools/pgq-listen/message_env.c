@@ -77,10 +77,10 @@ static void set_number(list *l, const char *name, int64_t value)
  * are between the service manager and us. */
 static bool passes(const char *var)
 {
-    static const char *const ours[] = {"PGQ_ID",        "PGQ_QUEUE",     "PGQ_ATTEMPT",    "PGQ_ENQUEUED",
-                                       "PGQ_DUE",       "PGQ_KIND",      "PGQ_PRIORITY",   "PGQ_ORDER_KEY",
-                                       "PGQ_DEDUP_KEY", "PGQ_ERRORS",    "PGQ_LAST_ERROR", "PGQ_HEADERS",
-                                       "PGQ_NAMESPACE", "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID"};
+    static const char *const ours[] = {
+        "PGQ_ID",        "PGQ_QUEUE",     "PGQ_ATTEMPT",   "PGQ_ENQUEUED",  "PGQ_DUE",        "PGQ_KIND",
+        "PGQ_PRIORITY",  "PGQ_ORDER_KEY", "PGQ_DEDUP_KEY", "PGQ_ERRORS",    "PGQ_LAST_ERROR", "PGQ_HEADERS",
+        "PGQ_NAMESPACE", "PGQ_TOPIC",     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
     size_t n = name_length(var);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         if (strlen(ours[i]) == n && strncmp(var, ours[i], n) == 0)
@@ -197,19 +197,20 @@ static void set_headers(list *l, const char *headers)
     }
 }
 
-static void set_message(list *l, const pgq_message *m)
+static void set_message(list *l, const pgq_message *m, bool of_topic)
 {
     char enqueued[CLOCK_TEXT], due[CLOCK_TEXT];
     clock_text(m->sent, 6, enqueued);
     clock_text(m->due, 6, due);
     set_number(l, "PGQ_ID", m->id);
-    set(l, "PGQ_QUEUE", m->queue);
+    set(l, of_topic ? "PGQ_TOPIC" : "PGQ_QUEUE", m->queue);
     set_number(l, "PGQ_ATTEMPT", m->attempts);
     set(l, "PGQ_ENQUEUED", enqueued);
     if (m->due != 0)
         set(l, "PGQ_DUE", due);
     set(l, "PGQ_KIND", message_kind(m));
-    set_number(l, "PGQ_PRIORITY", m->priority);
+    if (!of_topic)
+        set_number(l, "PGQ_PRIORITY", m->priority);
     if (m->order_key)
         set(l, "PGQ_ORDER_KEY", m->order_key);
     if (m->dedup_key)
@@ -223,7 +224,7 @@ static void set_message(list *l, const pgq_message *m)
     }
 }
 
-char **message_env(const char *name_space, const pgq_message *m)
+char **message_env(const char *name_space, const pgq_message *m, bool of_topic)
 {
     list l = {0};
     for (char **var = environ; *var; var++) {
@@ -232,7 +233,7 @@ char **message_env(const char *name_space, const pgq_message *m)
     }
     set(&l, "PGQ_NAMESPACE", name_space);
     if (m)
-        set_message(&l, m);
+        set_message(&l, m, of_topic);
     if (l.failed) {
         message_env_free(l.vars);
         return NULL;

@@ -56,20 +56,23 @@ static void add_payload(buf *b, const pgq_message *m)
     }
 }
 
-void message_line(buf *b, const pgq_message *m)
+void message_line(buf *b, const pgq_message *m, bool of_topic)
 {
     char enqueued[CLOCK_TEXT], due[CLOCK_TEXT];
     clock_text(m->sent, 6, enqueued);
     clock_text(m->due, 6, due);
     buf_printf(b, "{\"id\":%lld", (long long)m->id);
-    add_string(b, "queue", m->queue);
+    add_string(b, of_topic ? "topic" : "queue", m->queue);
     buf_printf(b, ",\"attempt\":%d", (int)m->attempts);
     add_string(b, "enqueued", enqueued);
-    add_string(b, "due", m->due != 0 ? due : NULL);
+    if (!of_topic)
+        add_string(b, "due", m->due != 0 ? due : NULL);
     add_string(b, "kind", message_kind(m));
-    buf_printf(b, ",\"priority\":%d", (int)m->priority);
-    add_string(b, "order_key", m->order_key);
-    add_string(b, "dedup_key", m->dedup_key);
+    if (!of_topic) {
+        buf_printf(b, ",\"priority\":%d", (int)m->priority);
+        add_string(b, "order_key", m->order_key);
+        add_string(b, "dedup_key", m->dedup_key);
+    }
     buf_printf(b, ",\"errors\":%d", (int)m->errors);
     add_string(b, "last_error", m->last_error);
     buf_str(b, ",\"headers\":");

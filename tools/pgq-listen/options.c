@@ -13,10 +13,17 @@
 #define SECONDS_MAX 9999999
 #define POLL_MAX    2000000
 #define JOBS_MAX    1024
+#define RETRIES_MAX 1000000
+#define NOT_GIVEN   (-2)
 #define LEASE_MS    30000 /* of --lease alone; what a queue has built in, too */
 
 enum { /* options without a letter */
-       OPT_TIMEOUT = 256,
+       OPT_TOPIC = 256,
+       OPT_AS,
+       OPT_FROM,
+       OPT_HOLD,
+       OPT_RETRIES,
+       OPT_TIMEOUT,
        OPT_KILL_AFTER,
        OPT_LEASE,
        OPT_STREAM,
@@ -39,6 +46,11 @@ static const entry table[] = {
     {'d', "conninfo", "CONNINFO", "the server: a connection string or URI; default: libpq's environment"},
     {'n', "namespace", "NAME", "the schema of the queues; default: $PGQ_NAMESPACE, or mq"},
     {'q', "queue", "QUEUE", "take from this queue; may be given more than once"},
+    {OPT_TOPIC, "topic", "TOPIC", "read this topic, and no queue"},
+    {OPT_AS, "as", "SUBSCRIBER", "go on where this durable subscriber of the topic has stopped"},
+    {OPT_FROM, "from", "POSITION", "a new subscriber begins at now, oldest, or a position; default: now"},
+    {OPT_HOLD, "hold", "SECONDS", "keep what the subscriber has not read for so long; 0: not"},
+    {OPT_RETRIES, "retries", "N", "pass over a message of a topic that fails more often"},
     {'j', "jobs", "N", "messages worked on at once, 1 to 1024; default: 1"},
     {OPT_TIMEOUT, "timeout", "SECONDS", "end COMMAND when it takes longer for a message; default: never"},
     {OPT_KILL_AFTER, "kill-after", "SECONDS", "what COMMAND gets between TERM and KILL; default: 5"},
@@ -81,8 +93,10 @@ static void print_help(void)
 {
     printf(
         "Usage: " PROGRAM " -d CONNINFO -n NAME -q QUEUE [OPTION ...] [-- COMMAND [ARG ...]]\n"
+        "       " PROGRAM
+        " -d CONNINFO -n NAME --topic TOPIC [--as SUBSCRIBER] [OPTION ...] [-- COMMAND ...]\n"
         "Takes messages from queues in PostgreSQL, each in a transaction that ends with its work, or, for\n"
-        "work of any length, by a lease.\n\n"
+        "work of any length, by a lease; or reads the messages of a topic, and takes nothing away.\n\n"
         "With COMMAND, each message is the stdin of a child of its own; exit status 0 settles it.\n"
         "Without, each message is a line of JSON on stdout.\n\n");
     for (size_t i = 0; i < TABLE_SIZE; i++) {
@@ -161,6 +175,14 @@ static options_result set_jobs(options *o, const char *text)
     return OPTIONS_RUN;
 }
 
+static options_result set_hold(options *o, const char *text)
+{
+    options_result r = set_seconds("hold", text, 0, SECONDS_MAX, &o->hold_ms);
+    if (r == OPTIONS_RUN && o->hold_ms == 0)
+        o->hold_ms = -1;
+    return r;
+}
+
 static options_result set_poll(options *o, const char *text)
 {
     int64_t ms;
@@ -168,6 +190,32 @@ static options_result set_poll(options *o, const char *text)
     if (r == OPTIONS_RUN)
         o->poll_ms = ms == 0 ? -1 : (int)ms;
     return r;
+}
+
+static options_result set_of_topic(options *o, int code, const char *value)
+{
+    switch (code) {
+    case OPT_TOPIC:
+        if (o->topic)
+            return wrong("--topic \"%s\" is one too many: one topic is read", value);
+        o->topic = value;
+        break;
+    case OPT_AS:
+        o->subscriber = value;
+        break;
+    case OPT_FROM:
+        o->from = value;
+        break;
+    case OPT_HOLD:
+        return set_hold(o, value);
+    case OPT_RETRIES:
+        if (!read_int(value, 0, RETRIES_MAX, &o->retries))
+            return wrong("--retries \"%s\" is not allowed: 0 to %d are", value, RETRIES_MAX);
+        break;
+    default:
+        break;
+    }
+    return OPTIONS_RUN;
 }
 
 static options_result set(options *o, int code, const char *value)
@@ -218,7 +266,7 @@ static options_result set(options *o, int code, const char *value)
         printf(PROGRAM " %s\n", pgq_version_string());
         return OPTIONS_DONE;
     default:
-        break;
+        return set_of_topic(o, code, value);
     }
     return OPTIONS_RUN;
 }
@@ -258,6 +306,31 @@ static options_result not_an_option(int c, char **argv)
     return wrong_option(optopt > 0 && optopt < 256 ? letter : given);
 }
 
+static options_result check_topic(options *o)
+{
+    const char *extra = o->subscriber             ? "as"
+                        : o->from                 ? "from"
+                        : o->hold_ms != PGQ_UNSET ? "hold"
+                        : o->retries != NOT_GIVEN ? "retries"
+                                                  : NULL;
+    if (!o->topic)
+        return extra ? wrong("--%s needs --topic TOPIC: it is of topics alone", extra) : OPTIONS_RUN;
+    if (o->queue_count > 0)
+        return wrong("--topic and --queue do not go together: start a pgq-listen for each");
+    if (o->jobs > 1)
+        return wrong(
+            "--jobs does not go with --topic: its messages are handled in their order, one at a time");
+    if (o->lease_ms > 0)
+        return wrong("--lease does not go with --topic: reading takes no message away that could come back");
+    if (o->hold_ms != PGQ_UNSET && !o->subscriber)
+        return wrong("--hold needs --as SUBSCRIBER: only a durable subscriber keeps messages");
+    if (o->retries != NOT_GIVEN && !o->command)
+        return wrong("--retries needs a COMMAND: write it behind --");
+    if (o->retries == NOT_GIVEN)
+        o->retries = o->subscriber ? -1 : 0;
+    return OPTIONS_RUN;
+}
+
 static options_result check(options *o, int argc, char **argv)
 {
     if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
@@ -266,15 +339,16 @@ static options_result check(options *o, int argc, char **argv)
         return wrong("-- needs a COMMAND behind it");
     if (optind < argc)
         o->command = argv + optind;
-    if (o->queue_count == 0)
-        return wrong("there is no queue to take from: one -q QUEUE, or more, is needed");
+    if (o->queue_count == 0 && !o->topic)
+        return wrong(
+            "there is no queue to take from: one -q QUEUE, or more, is needed, or one --topic TOPIC");
     if (o->name_space && *o->name_space == '\0')
         return wrong("--namespace \"\" is not allowed: the name of a schema, of 1 to 63 bytes, is");
     if (o->stream && !o->command)
         return wrong("--stream needs a COMMAND: write it behind --");
     if (o->timeout_ms > 0 && !o->command)
         return wrong("--timeout needs a COMMAND: write it behind --");
-    return OPTIONS_RUN;
+    return check_topic(o);
 }
 
 options_result options_read(options *o, int argc, char **argv)
@@ -284,7 +358,7 @@ options_result options_read(options *o, int argc, char **argv)
     options_result r = OPTIONS_RUN;
     const char *name_space = getenv("PGQ_NAMESPACE");
     int c;
-    *o = (options){.jobs = 1, .kill_after_ms = 5000};
+    *o = (options){.jobs = 1, .kill_after_ms = 5000, .hold_ms = PGQ_UNSET, .retries = NOT_GIVEN};
     o->name_space = name_space && *name_space ? name_space : NULL;
     o->queues = calloc((size_t)argc, sizeof *o->queues);
     if (!o->queues)

@@ -14,6 +14,11 @@ typedef struct options {
     const char *name_space; /* NULL: the library's default */
     const char **queues;
     size_t queue_count;
+    const char *topic;      /* in the place of queues; NULL: none */
+    const char *subscriber; /* NULL: an ephemeral one */
+    const char *from;       /* as in pgq_subscribe_options */
+    int64_t hold_ms;        /* likewise */
+    int64_t retries;        /* of a message of a topic; -1: for ever */
     int jobs;
     int64_t timeout_ms; /* 0: none */
     int64_t kill_after_ms;

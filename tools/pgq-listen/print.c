@@ -6,6 +6,7 @@
 #include "log.h"
 #include "message_json.h"
 #include "stop.h"
+#include "verdict.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -54,9 +55,10 @@ int print_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
 {
     buf line = {0};
     watch_event event = WATCH_NOTHING;
-    watch_hold hold = watch_held(q, conn, *(const bool *)arg);
+    const print_how *how = arg;
+    watch_hold hold = watch_held(q, conn, how->leased);
     int why = ENOMEM;
-    message_line(&line, m);
+    message_line(&line, m, how->of_topic);
     pthread_mutex_lock(&stdout_lock);
     bool broken = stop_has_failed();
     if (!line.failed && !broken)
@@ -68,8 +70,8 @@ int print_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
     pthread_mutex_unlock(&stdout_lock);
     buf_free(&line);
     if (broken)
-        return pgq_fail(q, "stdout of pgq-listen is broken");
+        return verdict_fail(q, "stdout of pgq-listen is broken");
     if (why < 0)
-        return pgq_fail(q, "%s", watch_reason(event));
-    return why == 0 ? 0 : pgq_fail(q, "pgq-listen cannot write to stdout: %s", strerror(why));
+        return verdict_fail(q, "%s", watch_reason(event));
+    return why == 0 ? 0 : verdict_fail(q, "pgq-listen cannot write to stdout: %s", strerror(why));
 }

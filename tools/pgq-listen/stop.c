@@ -8,20 +8,34 @@
 #include <unistd.h>
 
 static pgq_worker *the_worker; /* set before the handlers are */
+static int soon_pipe[2] = {-1, -1};
 static int urgent_pipe[2] = {-1, -1};
 static atomic_int signals_seen;
 static atomic_bool failed;
 
+/* Never read: it tells every thread that polls it. */
+static void tell(int fd)
+{
+    ssize_t ignored = write(fd, "!", 1);
+    (void)ignored;
+}
+
+void stop_soon(void)
+{
+    tell(soon_pipe[1]);
+    if (the_worker)
+        pgq_worker_stop(the_worker);
+}
+
 static void on_signal(int number)
 {
     int saved = errno;
+    int before = atomic_fetch_add(&signals_seen, 1);
     (void)number;
-    if (atomic_fetch_add(&signals_seen, 1) == 1) {
-        /* Never read: it tells every thread that polls it. */
-        ssize_t ignored = write(urgent_pipe[1], "!", 1);
-        (void)ignored;
-    }
-    pgq_worker_stop(the_worker);
+    if (before == 0)
+        stop_soon();
+    else if (before == 1)
+        tell(urgent_pipe[1]);
     errno = saved;
 }
 
@@ -33,8 +47,19 @@ bool stop_setup(pgq_worker *worker)
     sigemptyset(&stop.sa_mask);
     sigaddset(&stop.sa_mask, SIGTERM);
     sigaddset(&stop.sa_mask, SIGINT);
-    return pipe2(urgent_pipe, O_CLOEXEC | O_NONBLOCK) == 0 && sigaction(SIGPIPE, &ignore, NULL) == 0 &&
-           sigaction(SIGTERM, &stop, NULL) == 0 && sigaction(SIGINT, &stop, NULL) == 0;
+    return pipe2(soon_pipe, O_CLOEXEC | O_NONBLOCK) == 0 && pipe2(urgent_pipe, O_CLOEXEC | O_NONBLOCK) == 0 &&
+           sigaction(SIGPIPE, &ignore, NULL) == 0 && sigaction(SIGTERM, &stop, NULL) == 0 &&
+           sigaction(SIGINT, &stop, NULL) == 0;
+}
+
+int stop_soon_fd(void)
+{
+    return soon_pipe[0];
+}
+
+bool stop_is_due(void)
+{
+    return atomic_load(&signals_seen) > 0 || stop_has_failed();
 }
 
 int stop_fd(void)
@@ -50,7 +75,7 @@ bool stop_is_urgent(void)
 void stop_for_failure(void)
 {
     atomic_store(&failed, true);
-    pgq_worker_stop(the_worker);
+    stop_soon();
 }
 
 bool stop_has_failed(void)

@@ -6,9 +6,17 @@
 #include <pgq/pgq.h>
 #include <stdbool.h>
 
-/* Handles the signals from now on. The first one stops the worker; with the second one stop_fd() can
- * be read, and stays so. False: errno says why not. */
+/* Handles the signals from now on. The first one stops the worker, which may be NULL, and makes
+ * stop_soon_fd() readable; the second one stop_fd(). They stay so. False: errno says why not. */
 bool stop_setup(pgq_worker *worker);
+
+int stop_soon_fd(void);
+
+/* As the first signal does. */
+void stop_soon(void);
+
+/* A signal has come, or a failure. */
+bool stop_is_due(void);
 
 int stop_fd(void);
 

@@ -10,6 +10,7 @@
 #include "message_json.h"
 #include "stop.h"
 #include "stream_answer.h"
+#include "verdict.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -99,7 +100,7 @@ static void pause_longer(stream *s)
 /* 0 or an errno. */
 static int launch(stream *s, const char *name_space)
 {
-    char **env = message_env(name_space, NULL);
+    char **env = message_env(name_space, NULL, s->how->of_topic);
     int why = env ? child_start(&s->c, s->how->path, s->how->argv, env, true) : ENOMEM;
     message_env_free(env);
     if (why == 0) {
@@ -231,7 +232,7 @@ static int not_understood(stream *s, pgq *q)
     }
     buf_json(&quoted, n > 0 ? s->heard.data : "", n);
     finish(s, true, status, said);
-    pgq_fail(q, "the answer of the command is not understood: %s", quoted.failed ? "\"\"" : quoted.data);
+    verdict_fail(q, "the answer of the command is not understood: %s", quoted.failed ? "\"\"" : quoted.data);
     buf_free(&quoted);
     return 1;
 }
@@ -251,7 +252,7 @@ static int settle(stream *s, pgq *q, const pgq_message *m)
         log_note("restarted", "the command wrote more than one line for a message (%s)", status);
     }
     buf_clear(&s->heard);
-    return answer.ok ? 0 : pgq_fail(q, "%s", answer.error);
+    return answer.ok ? 0 : verdict_fail(q, "%s", answer.error);
 }
 
 static int hand_over(stream *s, pgq *q, const watch_hold *hold, const pgq_message *m)
@@ -259,13 +260,13 @@ static int hand_over(stream *s, pgq *q, const watch_hold *hold, const pgq_messag
     char status[CHILD_STATUS_TEXT], said[ERRORS_TEXT], reason[120];
     watch_event event = WATCH_NOTHING;
     buf line = {0};
-    message_line(&line, m);
+    message_line(&line, m, s->how->of_topic);
     errors_empty(&s->err);
     outcome came = line.failed ? INTERRUPTED : talk(s, hold, &line, &event);
     bool no_memory = line.failed;
     buf_free(&line);
     if (no_memory)
-        return pgq_fail(q, "out of memory");
+        return verdict_fail(q, "out of memory");
     if (came == ANSWERED)
         return settle(s, q, m);
     if (came == CONFUSED)
@@ -277,7 +278,7 @@ static int hand_over(stream *s, pgq *q, const watch_hold *hold, const pgq_messag
         snprintf(reason, sizeof reason, "timeout after %g s", (double)s->how->timeout_ms / 1000);
     else
         snprintf(reason, sizeof reason, "%s", watch_reason(event));
-    return pgq_fail(q, "%s%s%s", reason, *said ? ": " : "", said);
+    return verdict_fail(q, "%s%s%s", reason, *said ? ": " : "", said);
 }
 
 /* --- the thread's own --- */
@@ -321,6 +322,13 @@ static stream *slot(const command *how)
     return NULL;
 }
 
+void stream_end(void)
+{
+    stream *s = pthread_getspecific(slot_key);
+    if (s && pthread_setspecific(slot_key, NULL) == 0)
+        close_slot(s);
+}
+
 bool stream_setup(void)
 {
     return pthread_key_create(&slot_key, close_slot) == 0;
@@ -330,12 +338,12 @@ int stream_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
 {
     stream *s = slot(arg);
     if (!s)
-        return pgq_fail(q, "out of memory");
+        return verdict_fail(q, "out of memory");
     if (stop_is_urgent())
-        return pgq_fail(q, "%s", watch_reason(WATCH_STOPPED));
+        return verdict_fail(q, "%s", watch_reason(WATCH_STOPPED));
     watch_hold hold = watch_held(q, conn, s->how->leased);
     const char *why = get_ready(s, q, &hold);
     if (why)
-        return pgq_fail(q, "cannot hand the message to %s: %s", s->how->path, why);
+        return verdict_fail(q, "cannot hand the message to %s: %s", s->how->path, why);
     return hand_over(s, q, &hold, m);
 }

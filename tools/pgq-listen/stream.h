@@ -12,4 +12,7 @@ bool stream_setup(void);
 /* A pgq_handler; arg is a command. The thread's child is ended when the thread is. */
 int stream_handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg);
 
+/* Ends the child of the calling thread, which does not end itself. */
+void stream_end(void);
+
 #endif

@@ -8,7 +8,7 @@
 
 enum { BYTES_MOST = 8 << 20 };
 
-bool batch_setup(batch *b, size_t max)
+bool batch_setup(batch *b, size_t max, bool publishes)
 {
     *b = (batch){.max = max};
     b->from = calloc(max, sizeof *b->from);
@@ -16,7 +16,12 @@ bool batch_setup(batch *b, size_t max)
     b->options = calloc(max, sizeof *b->options);
     b->outgoing = calloc(max, sizeof *b->outgoing);
     b->results = calloc(max, sizeof *b->results);
-    if (b->from && b->len && b->options && b->outgoing && b->results)
+    if (publishes) {
+        b->publications = calloc(max, sizeof *b->publications);
+        b->publishing = calloc(max, sizeof *b->publishing);
+    }
+    if (b->from && b->len && b->options && b->outgoing && b->results &&
+        (!publishes || (b->publications && b->publishing)))
         return true;
     batch_free(b);
     say_failed("out of memory");
@@ -44,6 +49,8 @@ void batch_free(batch *b)
     free(b->options);
     free(b->outgoing);
     free(b->results);
+    free(b->publications);
+    free(b->publishing);
     free(b->made);
 }
 
@@ -85,6 +92,20 @@ pgq_status batch_send(batch *b, pgq *q, const char *queue, int create_queue, int
     pgq_status status = pgq_enqueue_many(q, queue, b->outgoing, b->n, create_queue, NULL, b->results);
     for (size_t i = 0; status == PGQ_OK && i < b->n; i++)
         *duplicates += b->results[i] == PGQ_DUPLICATE;
+    empty(b);
+    return status;
+}
+
+pgq_status batch_publish(batch *b, pgq *q, const char *topic)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        pgq_publish_options o = PGQ_PUBLISH_OPTIONS_INIT;
+        o.kind = b->options[i].kind;
+        o.headers = b->options[i].headers;
+        b->publishing[i] = o;
+        b->publications[i] = (pgq_publication){b->bytes.data + b->from[i], b->len[i], &b->publishing[i]};
+    }
+    pgq_status status = pgq_topic_publish_many(q, topic, b->publications, b->n, NULL);
     empty(b);
     return status;
 }

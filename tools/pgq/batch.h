@@ -6,6 +6,7 @@
 #include "call.h"
 
 #include <pgq/enqueue.h>
+#include <pgq/topic.h>
 
 typedef struct batch {
     size_t n, max;
@@ -17,10 +18,12 @@ typedef struct batch {
     size_t made_n, made_cap;
     pgq_outgoing *outgoing;
     pgq_status *results;
+    pgq_publication *publications; /* NULL: they are not to be published */
+    pgq_publish_options *publishing;
 } batch;
 
-/* false: no memory, which was said. */
-bool batch_setup(batch *b, size_t max);
+/* publishes: batch_publish() will send it. false: no memory, which was said. */
+bool batch_setup(batch *b, size_t max, bool publishes);
 void batch_free(batch *b);
 bool batch_is_full(const batch *b);
 
@@ -32,6 +35,9 @@ bool batch_keep(batch *b, char *text);
 
 /* Sends all in one transaction and empties the batch. *duplicates grows. */
 pgq_status batch_send(batch *b, pgq *q, const char *queue, int create_queue, int64_t *duplicates);
+
+/* The same to a topic. */
+pgq_status batch_publish(batch *b, pgq *q, const char *topic);
 
 /* What was given, as the library has it. */
 void batch_options(const given *g, pgq_enqueue_options *o);

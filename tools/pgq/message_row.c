@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LOOK_MOST = 1000, LOOK_BYTES = 8 << 20 };
+
 static const char *const states[] = {
     [PGQ_STATE_READY] = "ready", [PGQ_STATE_DELAYED] = "delayed", [PGQ_STATE_IN_FLIGHT] = "in_flight",
     [PGQ_STATE_DEAD] = "dead",   [PGQ_STATE_BLOCKED] = "blocked",
@@ -27,6 +29,26 @@ static void add_payload(row *r, const pgq_message *m)
     row_integer(r, "payload_size", (int64_t)m->payload_len);
     detail(row_text(r, "encoding", type == FIELD_JSON ? "json" : type == FIELD_TEXT ? "utf8" : "base64"));
     row_data(r, "payload", type, m->payload, m->payload_len);
+}
+
+static void add_headers(row *r, const pgq_message *m)
+{
+    if (m->headers)
+        detail(row_data(r, "headers", FIELD_JSON, m->headers, strlen(m->headers)));
+    else
+        detail(row_null(r, "headers"));
+}
+
+static bool add_topic_row(out *o, const pgq_message *m)
+{
+    row r = {0};
+    row_integer(&r, "id", m->id);
+    detail(row_text(&r, "topic", m->queue));
+    detail(row_text(&r, "kind", kinds[m->kind]));
+    row_time(&r, "sent", m->sent);
+    add_headers(&r, m);
+    add_payload(&r, m);
+    return out_row(o, &r);
 }
 
 static bool add_row(out *o, const pgq_message *m)
@@ -51,19 +73,35 @@ static bool add_row(out *o, const pgq_message *m)
     detail(row_text(&r, "last_error", m->last_error));
     detail(row_text(&r, "order_key", m->order_key));
     detail(row_text(&r, "dedup_key", m->dedup_key));
-    if (m->headers)
-        detail(row_data(&r, "headers", FIELD_JSON, m->headers, strlen(m->headers)));
-    else
-        detail(row_null(&r, "headers"));
+    add_headers(&r, m);
     add_payload(&r, m);
     return out_row(o, &r);
 }
 
-bool message_rows(out *o, const pgq_messages *messages)
+static bool add_rows(out *o, const pgq_messages *messages, bool (*add)(out *o, const pgq_message *m))
 {
     for (size_t i = 0; i < pgq_messages_count(messages); i++) {
-        if (!add_row(o, pgq_messages_get(messages, i)))
+        if (!add(o, pgq_messages_get(messages, i)))
             return false;
     }
     return true;
+}
+
+bool message_rows(out *o, const pgq_messages *messages)
+{
+    return add_rows(o, messages, add_row);
+}
+
+bool message_topic_rows(out *o, const pgq_messages *messages)
+{
+    return add_rows(o, messages, add_topic_row);
+}
+
+int message_next_look(const pgq_messages *messages)
+{
+    size_t n = pgq_messages_count(messages), bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += pgq_messages_get(messages, i)->payload_len + 1;
+    size_t fit = bytes > 0 ? LOOK_BYTES / (bytes / n + 1) : MESSAGE_LOOK_FIRST;
+    return fit < 1 ? 1 : fit > LOOK_MOST ? LOOK_MOST : (int)fit;
 }

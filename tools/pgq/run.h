@@ -9,6 +9,7 @@ int run_install(call *c);
 int run_upgrade(call *c);
 int run_drop(call *c);
 int run_reset(call *c);
+int run_shutdown(call *c);
 int run_grant_producer(call *c);
 int run_grant_consumer(call *c);
 
@@ -46,6 +47,19 @@ int run_dead_list(call *c);
 int run_dead_show(call *c);
 int run_dead_requeue(call *c);
 int run_dead_purge(call *c);
+
+int run_topic_publish(call *c);
+int run_topic_subscribe(call *c);
+int run_topic_latest(call *c);
+int run_topic_list(call *c);
+int run_topic_subscribers(call *c);
+int run_topic_unsubscribe(call *c);
+int run_topic_create(call *c);
+int run_topic_set(call *c);
+int run_topic_delete(call *c);
+int run_topic_bind(call *c);
+int run_topic_unbind(call *c);
+int run_topic_tend(call *c);
 
 int run_json(call *c);
 int run_completion(call *c);

@@ -79,6 +79,12 @@ typedef enum option_id {
     O_INTERVAL,
     O_SORT,
     O_ID,
+    O_AS,
+    O_FROM,
+    O_HOLD,
+    O_RETAIN,
+    O_MAX_MESSAGES,
+    O_COMMON,
     O_TRANSACTION_AGE,
     O_SCOPE_AGE,
     O_WAIT_AGE,
@@ -121,7 +127,8 @@ enum {                   /* flags of a verb */
        VERB_HIDDEN = 2,
        VERB_REPORTS = 4,   /* its rows only say what it did: --quiet is without them */
        VERB_JSON_ROWS = 8, /* its format is json unless another one is asked for */
-       VERB_ONE_ROW = 16   /* on a terminal a field stands on a line */
+       VERB_ONE_ROW = 16,  /* on a terminal a field stands on a line */
+       VERB_PAYLOAD = 32   /* its second argument is a payload: in JSON any value */
 };
 
 typedef struct verb {

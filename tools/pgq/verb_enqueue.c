@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* enqueue: one message, or a batch from a stream. */
+/* enqueue, topic publish: one message, or a batch from a stream. */
 #include "batch.h"
 #include "call.h"
 #include "feed.h"
@@ -17,8 +17,35 @@ enum { IDLE_MS = 100, BATCH_MOST = 1000 };
 
 /* --- one --- */
 
+static bool publishes(const call *c)
+{
+    return c->verb->run == run_topic_publish;
+}
+
+static int publish_one(call *c, const void *payload, size_t len)
+{
+    pgq *q = c->session->q;
+    pgq_enqueue_options all;
+    pgq_publish_options o = PGQ_PUBLISH_OPTIONS_INIT;
+    int64_t id = 0;
+    batch_options(c->opt, &all);
+    o.kind = all.kind;
+    o.headers = all.headers;
+    pgq_status status = pgq_topic_publish(q, c->args[0], payload, len, &o, &id);
+    if (status != PGQ_OK)
+        return session_failed(q, status);
+    row r = {0};
+    row_integer(&r, "id", id);
+    row_text(&r, "topic", c->args[0]);
+    row_text(&r, "result", "published");
+    out_row(c->out, &r);
+    return EXIT_DONE;
+}
+
 static int send_one(call *c, const void *payload, size_t len)
 {
+    if (publishes(c))
+        return publish_one(c, payload, len);
     pgq *q = c->session->q;
     pgq_enqueue_options o;
     int64_t id = 0;
@@ -65,7 +92,9 @@ static int send_batch(stream *s)
     int64_t n = (int64_t)s->b.n, before = s->duplicates;
     if (n == 0)
         return EXIT_DONE;
-    pgq_status status = batch_send(&s->b, q, s->c->args[0], s->c->opt[O_CREATE_QUEUE].set, &s->duplicates);
+    pgq_status status =
+        publishes(s->c) ? batch_publish(&s->b, q, s->c->args[0])
+                        : batch_send(&s->b, q, s->c->args[0], s->c->opt[O_CREATE_QUEUE].set, &s->duplicates);
     if (status != PGQ_OK) {
         say_where("items %lld to %lld were not sent, those before were:", (long long)s->begin + 1,
                   (long long)s->lines);
@@ -127,7 +156,7 @@ static int send_stream(call *c, int fd)
 {
     stream s = {
         .c = c, .f = {.fd = fd}, .end = c->opt[O_ZERO].set ? '\0' : '\n', .json = c->opt[O_JSONL].set};
-    if (!batch_setup(&s.b, c->opt[O_BATCH].set ? (size_t)c->opt[O_BATCH].number : BATCH_MOST))
+    if (!batch_setup(&s.b, c->opt[O_BATCH].set ? (size_t)c->opt[O_BATCH].number : BATCH_MOST, publishes(c)))
         return EXIT_FAILED;
     progress_begin(c->quiet, false, "sending");
     int status = run_stream(&s);
@@ -139,9 +168,10 @@ static int send_stream(call *c, int fd)
     if (status != EXIT_DONE)
         return status;
     row r = {0};
-    row_text(&r, "queue", c->args[0]);
-    row_integer(&r, "sent", s.sent);
-    row_integer(&r, "duplicates", s.duplicates);
+    row_text(&r, publishes(c) ? "topic" : "queue", c->args[0]);
+    row_integer(&r, publishes(c) ? "published" : "sent", s.sent);
+    if (!publishes(c))
+        row_integer(&r, "duplicates", s.duplicates);
     out_row(c->out, &r);
     return EXIT_DONE;
 }
@@ -164,7 +194,7 @@ static int check(const call *c, bool in_line)
     return EXIT_DONE;
 }
 
-int run_enqueue(call *c)
+static int send(call *c)
 {
     const char *path = c->opt[O_FILE].text;
     bool in_line = c->payload || (c->arg_count > 1 && strcmp(c->args[1], "-") != 0);
@@ -184,4 +214,14 @@ int run_enqueue(call *c)
     if (fd != STDIN_FILENO)
         close(fd);
     return status;
+}
+
+int run_enqueue(call *c)
+{
+    return send(c);
+}
+
+int run_topic_publish(call *c)
+{
+    return send(c);
 }

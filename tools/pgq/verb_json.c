@@ -92,7 +92,7 @@ static int read_member(reading *r, const char *key, struct json_object *value)
     const verb *v = r->c.verb;
     if (strcmp(key, "cmd") == 0)
         return EXIT_DONE;
-    if (v->run == run_enqueue && (strcmp(key, "payload") == 0 || strcmp(key, "message") == 0)) {
+    if (v->flags & VERB_PAYLOAD && (strcmp(key, "payload") == 0 || strcmp(key, "message") == 0)) {
         if (r->c.payload)
             return say_usage("payload and message are one thing: only one of them is allowed");
         read_payload(r, key, value);
@@ -113,8 +113,8 @@ static int run_call(reading *r, const call *outer)
     c->out = &o;
     c->quiet = outer->quiet || c->opt[O_QUIET].set;
     int status = parse_check(c);
-    if (status == EXIT_DONE && c->verb->run == run_enqueue && !c->payload && !c->opt[O_FILE].set)
-        status = say_usage("enqueue needs a payload, or a file, here");
+    if (status == EXIT_DONE && c->verb->flags & VERB_PAYLOAD && !c->payload && !c->opt[O_FILE].set)
+        status = say_usage("%s needs a payload, or a file, here", c->verb->name);
     if (status == EXIT_DONE && c->opt[O_FILE].set && (c->payload || strcmp(c->opt[O_FILE].text, "-") == 0))
         status = say_usage("file is allowed here without a payload, and not as \"-\"");
     if (status != EXIT_DONE || !session_open(c->session, &status))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* install, upgrade, drop, reset, grant. */
+/* install, upgrade, drop, reset, shutdown, grant. */
 #include "ask.h"
 #include "call.h"
 #include "run.h"
@@ -46,6 +46,13 @@ int run_upgrade(call *c)
     int before = 0;
     pgq_status status = pgq_installed_version(c->session->q, &before);
     return status == PGQ_OK ? install(c, before) : session_failed(c->session->q, status);
+}
+
+int run_shutdown(call *c)
+{
+    pgq *q = c->session->q;
+    pgq_status status = pgq_shutdown(q);
+    return status == PGQ_OK ? report(c, 0, "shut_down") : session_failed(q, status);
 }
 
 /* What cannot be undone. */

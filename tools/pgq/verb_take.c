@@ -9,18 +9,6 @@
 
 #include <stdlib.h>
 
-/* Of one look: as many messages as have so many bytes, judging by those of the look before. */
-enum { LOOK_MOST = 1000, LOOK_FIRST = 20, LOOK_BYTES = 8 << 20 };
-
-static int next_look(const pgq_messages *messages)
-{
-    size_t n = pgq_messages_count(messages), bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        bytes += pgq_messages_get(messages, i)->payload_len + 1;
-    size_t fit = bytes > 0 ? LOOK_BYTES / (bytes / n + 1) : LOOK_FIRST;
-    return fit < 1 ? 1 : fit > LOOK_MOST ? LOOK_MOST : (int)fit;
-}
-
 /* Gives all of them back; it was said that stdout is broken, or a signal came. */
 static void give_back(pgq *q, const pgq_messages *messages)
 {
@@ -80,7 +68,7 @@ int run_receive(call *c)
 {
     pgq *q = c->session->q;
     int64_t left = c->opt[O_COUNT].set ? c->opt[O_COUNT].number : 1, taken = 0;
-    int look = LOOK_FIRST;
+    int look = MESSAGE_LOOK_FIRST;
     pgq_receive_options o;
     if (c->opt[O_ID].set && c->arg_count > 0)
         return say_usage("--id is not allowed with \"%s\"", c->args[0]);
@@ -100,7 +88,7 @@ int run_receive(call *c)
         bool written = write_messages(c, messages);
         taken += (int64_t)pgq_messages_count(messages);
         left -= (int64_t)pgq_messages_count(messages);
-        look = next_look(messages);
+        look = message_next_look(messages);
         o.timeout_ms = 0; /* who has some does not wait for more */
         if (!written)
             give_back(q, messages);
@@ -127,7 +115,7 @@ static int on_messages(pgq *q, PGconn *conn, const pgq_messages *messages, void 
     popping *p = arg;
     (void)conn;
     p->broken = stop_signal() || !write_messages(p->c, messages);
-    p->look = next_look(messages);
+    p->look = message_next_look(messages);
     stop_watch(NULL);
     if (p->broken)
         give_back(q, messages);
@@ -137,7 +125,7 @@ static int on_messages(pgq *q, PGconn *conn, const pgq_messages *messages, void 
 int run_pop(call *c)
 {
     pgq *q = c->session->q;
-    popping p = {.c = c, .look = LOOK_FIRST};
+    popping p = {.c = c, .look = MESSAGE_LOOK_FIRST};
     int64_t left = c->opt[O_COUNT].set ? c->opt[O_COUNT].number
                    : c->opt[O_ALL].set ? INT64_MAX
                                        : 1,

@@ -89,6 +89,7 @@ static pgq_status look_at_consumers(looking *l)
         return status;
     snprintf(l->no_consumers, sizeof l->no_consumers, "%s",
              status == PGQ_OK ? "" : pgq_last_error(q)->message);
+    l->t.consumer_count = 0;
     pgq_consumers_free(l->list);
     l->list = list;
     return gather_consumers(l) ? PGQ_OK : PGQ_NO_MEMORY;

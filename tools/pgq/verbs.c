@@ -40,6 +40,15 @@ static const option_id consumers[] = {O_COUNT, O_END};
 static const option_id top[] = {O_INTERVAL, O_SORT, O_END};
 static const option_id watch[] = {O_COUNT, O_INTERVAL, O_END};
 
+static const option_id topic_publish[] = {O_KIND, O_HEADERS, O_FILE,  O_LINES,
+                                          O_ZERO, O_JSONL,   O_BATCH, O_END};
+static const option_id topic_subscribe[] = {O_AS,  O_FROM, O_HOLD, O_COUNT, O_TIMEOUT, O_POLL_INTERVAL,
+                                            O_RAW, O_ZERO, O_END};
+static const option_id topic_latest[] = {O_AS, O_RAW, O_END};
+static const option_id topic_create[] = {O_IF_NOT_EXISTS, O_RETAIN, O_MAX_MESSAGES, O_END};
+static const option_id topic_set[] = {O_COMMON, O_RETAIN, O_MAX_MESSAGES, O_END};
+static const option_id topic_bind[] = {O_FILTER, O_END};
+
 const group groups[] = {
     {"namespace", "The namespace",
      "Installs, upgrades and drops the schema that the queues are in, and says which role may send and which "
@@ -49,6 +58,10 @@ const group groups[] = {
     {"take", "Taking and settling", "Takes messages, and says what became of them."},
     {"look", "Looking", "Shows queues and messages. Nothing about them changes."},
     {"dead", "Dead letters", "Shows what failed for good, brings it back, or deletes it."},
+    {"topic", "Topics",
+     "A topic is a log: every subscriber gets each message, reading takes nothing away, and messages are "
+     "kept "
+     "for a time."},
     {"shell", "For scripts and shells", "Every verb by JSON, and completion."},
 };
 const size_t group_count = sizeof groups / sizeof *groups;
@@ -111,6 +124,20 @@ const verb verbs[] = {
      "delete every queue and message of the namespace",
      "Settings and grants stay. It asks first.",
      run_reset},
+    {"shutdown",
+     NULL,
+     "namespace",
+     "",
+     {NULL},
+     0,
+     0,
+     VERB_REPORTS,
+     nothing,
+     "end every wait in the namespace",
+     "Workers, pgq-listen among them, listeners, and who waits for a message of a queue or a topic: each of "
+     "them is told "
+     "SHUTDOWN. Who begins to wait later is not kept from it. It takes the owner.",
+     run_shutdown},
     {"grant producer",
      NULL,
      "namespace",
@@ -228,7 +255,7 @@ const verb verbs[] = {
      {"queue", "payload"},
      1,
      2,
-     VERB_REPORTS,
+     VERB_REPORTS | VERB_PAYLOAD,
      enqueue,
      "send a message, or a batch",
      "Without PAYLOAD, or with -, the payload is what stdin holds, to the byte.\n"
@@ -535,6 +562,8 @@ const verb verbs[] = {
      "It asks first.",
      run_dead_purge},
 
+#include "verbs_topic.h"
+
     {"json",
      NULL,
      "shell",
@@ -547,7 +576,8 @@ const verb verbs[] = {
      "run verbs given as JSON objects",
      "{\"cmd\": \"enqueue\", \"queue\": \"orders\", \"payload\": \"17\", \"priority\": 1}: cmd is a verb; "
      "the "
-     "other keys are its arguments (queue, payload, receipt, id; a list where there may be several) and its "
+     "other keys are its arguments (queue, topic, payload, subscriber, receipt, id; a list where there may "
+     "be several) and its "
      "options, with _ or - in their names; true is a flag, false and null are nothing given. A payload that "
      "is no string is sent as "
      "JSON; ddmq's key message is accepted for payload. An unknown key is an error.\n"
