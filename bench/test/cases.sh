@@ -34,6 +34,7 @@ clean() {
 
 measured send
 measured pop-batch --batch 10 --clients 2
+measured topic --batch 10
 out=$(measured scope)
 printf '%s\n' "$out"
 # Counted, so they are the same on every machine: the work's row and the claim, and by hand the COMMIT as well.

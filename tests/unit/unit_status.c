@@ -52,7 +52,7 @@ static void test_walk(void **state)
 
 static void test_unknown(void **state)
 {
-    static const int values[] = {8, 100, -17, -1000, 0x7fffffff};
+    static const int values[] = {9, 100, -17, -1000, 0x7fffffff};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(values); i++) {
