@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PAGE = 1000, LOOK_MS = 5 };
+enum { PAGE = 1000, LOOK_MS = 50 };
 
 typedef struct subscriber {
     bench *b;
@@ -20,7 +20,7 @@ typedef struct subscriber {
     int64_t read;
 } subscriber;
 
-static const char *const topic_names[2] = {"bench many", "bench one"};
+static const char *const topic_names[2] = {"bench many", "bench lone"};
 static int stop_pipe[2]; /* readable at the end */
 static _Atomic bool over;
 
@@ -96,8 +96,8 @@ void run_subscribers(bench *b)
 {
     int n = b->o.sleepers + b->o.awake + 1;
     subscriber *list = start_all(b, n);
-    arm_ops many = pgq_topic_only;
-    arm_ops one = pgq_topic_only;
+    arm_ops many = pgq_topic_paced;
+    arm_ops one = pgq_topic_paced;
     arm_where to_many = {NS, topic_names[0], b->q, b->o.batch};
     arm_where to_one = {NS, topic_names[1], b->q, b->o.batch};
     many.label = "many";

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static char walinspect[128]; /* the schema of pg_walinspect, quoted; "": it cannot be had */
 
@@ -53,25 +52,18 @@ double wal_bytes(const bench *b, const wal_mark *from, const wal_mark *to)
     return (double)int_sql(b->control, sql);
 }
 
-/* utime and stime: fields 14 and 15, counted behind the name, which may hold blanks. */
+/* The first number is nanoseconds on a processor, of a process that has one thread. */
 static double process_seconds(const char *pid)
 {
     char path[64];
-    char line[1024];
-    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    char line[128];
+    snprintf(path, sizeof path, "/proc/%s/schedstat", pid);
     FILE *f = fopen(path, "re");
     if (!f)
         return 0;
-    char *p = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+    char *p = fgets(line, sizeof line, f);
     fclose(f);
-    for (int field = 2; p && field < 14; field++)
-        p = strchr(p + 1, ' ');
-    if (!p)
-        return 0;
-    char *end;
-    double ticks = (double)strtoll(p, &end, 10);
-    ticks += (double)strtoll(end, NULL, 10);
-    return ticks / (double)sysconf(_SC_CLK_TCK);
+    return p ? (double)strtoll(p, NULL, 10) / 1e9 : 0;
 }
 
 double server_seconds(const bench *b, const char *role)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOPIC_MAX = 32, PUBLISHED = 10 /* batches, for each that is read */ };
+enum { TOPIC_MAX = 32, PUBLISHED = 10 /* batches, for each that is read */, PACE_MS = 50 };
 
 static _Atomic int topics; /* each client has one of its own, or the others' messages would be counted, too */
 
@@ -78,16 +78,20 @@ static size_t op_topic(client *c)
     return n;
 }
 
-static size_t op_publish(client *c)
+/* At a pace that leaves the processors to those who read. */
+static size_t op_paced(client *c)
 {
+    int64_t began = now_ns();
     publish(c, c->a->queue);
+    hist_add(&c->latency, now_ns() - began);
+    sleep_ms(PACE_MS);
     return (size_t)c->a->batch;
 }
 
 #define OURS .label = "pgq", .open = open_client, .close = close_client
 
 const arm_ops pgq_topic = {OURS, .op = op_topic};
-const arm_ops pgq_topic_only = {OURS, .op = op_publish};
+const arm_ops pgq_topic_paced = {OURS, .op = op_paced, .own_latency = true};
 
 /* --- by hand --- */
 

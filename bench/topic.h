@@ -8,6 +8,7 @@
 #include "arm.h"
 
 extern const arm_ops pgq_topic, floor_topic;
-extern const arm_ops pgq_topic_only; /* publishes to the arm's queue, taken as a topic, and reads nothing */
+extern const arm_ops
+    pgq_topic_paced; /* publishes to the arm's queue, taken as a topic, 20 times a second at most */
 
 #endif
