@@ -174,7 +174,9 @@ RETURNS TABLE (
     topic text, subscriber text, behind bigint, age double precision, hold double precision, commits bigint,
     committed timestamptz, created timestamptz, "position" text
 )
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 BEGIN
     RETURN QUERY SELECT s.topic, s.name, l.behind, extract(epoch FROM clock_timestamp() - l.oldest)::double precision,
             mq._seconds(s.hold_ms), p.number, p.committed, s.created, p.position
@@ -214,9 +216,10 @@ RETURNS TABLE (
     name text, own_log boolean, retain double precision, max_messages bigint, messages bigint, oldest timestamptz,
     newest timestamptz, bytes bigint, subscribers bigint, queues text[]
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     common mq.topic_log := (SELECT l FROM mq.topic_log l WHERE l.topic = '');
+    ns oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_message'::regclass);
 BEGIN
     RETURN QUERY
         WITH names AS (
@@ -228,10 +231,9 @@ BEGIN
                CASE WHEN l.id IS NULL THEN common.max_messages ELSE l.max_messages END, g.behind, g.oldest,
                (SELECT t.published FROM mq._topic_latest(n.topic, '1:1:') t WHERE t.id IS NOT NULL),
                CASE WHEN l.id IS NOT NULL THEN (
-                   SELECT sum(pg_total_relation_size(i.inhrelid))::bigint FROM pg_catalog.pg_inherits i
-                   JOIN mq.topic_segment s ON s.log_id = l.id
-                   JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relname = 'topic_message_' || s.id
-                   WHERE i.inhparent = 'mq.topic_message'::regclass) END,
+                   SELECT sum(pg_total_relation_size(c.oid))::bigint FROM mq.topic_segment s
+                   JOIN pg_catalog.pg_class c ON c.relnamespace = ns AND c.relname = 'topic_message_' || s.id
+                   WHERE s.log_id = l.id) END,
                (SELECT count(*) FROM mq.topic_subscriber s WHERE s.topic = n.topic),
                ARRAY(SELECT q.name FROM mq.topic_binding b JOIN mq.queue q ON q.id = b.queue_id WHERE b.topic = n.topic ORDER BY 1)
         FROM names n
