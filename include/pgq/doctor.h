@@ -56,9 +56,9 @@ typedef struct pgq_findings pgq_findings;
 
 /** Looks for what goes wrong with queues in PostgreSQL: who keeps vacuum from removing dead rows, dead rows
  * and bloat, autovacuum's settings, the notification queue, privileges, a namespace of another version, long
- *  scopes, queues that nobody takes from, dead letters, topics that nobody tends or reads, a pooler in between. It changes nothing, does not
- * scan the messages, and may be called on a standby. What the handle's role may not see is a finding of
- * severity NOTE that says who may.
+ *  scopes, queues that nobody takes from, dead letters, topics that nobody tends or reads, a pooler in
+ * between. It changes nothing, does not scan the messages, and may be called on a standby. What the handle's
+ * role may not see is a finding of severity NOTE that says who may.
  *
  *  @param options NULL: as built in
  *  @param out     the worst first
