@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION mq._subscriber_fault(name text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(mq._name_fault(name), '^(a )?queue', '\1subscriber') $$;
 
 -- subscriber NULL: no durable one; the position alone. start: where a new one begins, 'now', 'oldest' or a position.
--- hold_ms: how long what it has not read is kept beyond its time; NULL: not at all, or as it is; -1: not at all.
+-- hold_ms: how long what it has not committed is kept though its time is over, counted from when its segment was sealed; NULL: as
+-- it is, and not at all for a new one; -1: not at all.
 -- number: how many times it has committed, the fence of the next commit; created: there was no such subscriber before.
 CREATE OR REPLACE FUNCTION mq._topic_subscribe(
     topic text, subscriber text, start text, hold_ms bigint,
@@ -96,7 +97,7 @@ BEGIN
     IF FOUND THEN
         INSERT INTO mq.topic_position (subscriber_id, number, position)
         VALUES (_topic_commit.subscriber_id, _topic_commit.number + 1, after);
-    ELSIF EXISTS (SELECT FROM mq.topic_position p WHERE p.subscriber_id = _topic_commit.subscriber_id) THEN
+    ELSIF mq._last_position(_topic_commit.subscriber_id) IS NOT NULL THEN
         code := 'MQ005';
         detail := 'another process has committed for this subscriber meanwhile: subscribe again, to go on from there';
     ELSE
