@@ -24,8 +24,8 @@ typedef struct pgq_doctor_options {
     size_t size; /**< sizeof(pgq_doctor_options) */
     /* 0 to 9999999000 ms; PGQ_UNSET: what is said here */
     int64_t transaction_age_ms; /**< of a transaction that keeps vacuum from removing dead rows; 300000 */
-    int64_t scope_age_ms;       /**< of a transaction that takes messages; 60000 */
-    int64_t wait_age_ms;        /**< of a message that nobody takes; 300000 */
+    int64_t scope_age_ms;       /**< of a transaction that takes messages, or uses a topic; 60000 */
+    int64_t wait_age_ms;        /**< of a message that nobody takes, or a subscriber has not read; 300000 */
     int64_t horizon_age;        /**< how many transactions a slot or a standby is behind; 1000000 */
     int64_t dead_rows;          /**< of a table; 200000 */
     int64_t bloat_bytes;        /**< of a table or index that is mostly air; 104857600 */
@@ -56,9 +56,9 @@ typedef struct pgq_findings pgq_findings;
 
 /** Looks for what goes wrong with queues in PostgreSQL: who keeps vacuum from removing dead rows, dead rows
  * and bloat, autovacuum's settings, the notification queue, privileges, a namespace of another version, long
- *  scopes, queues that nobody takes from, dead letters, a pooler in between. It changes nothing, does not
- * scan the messages, and may be called on a standby. What the handle's role may not see is a finding of
- * severity NOTE that says who may.
+ *  scopes, queues that nobody takes from, dead letters, topics that nobody tends or reads, a pooler in
+ * between. It changes nothing, does not scan the messages, and may be called on a standby. What the handle's
+ * role may not see is a finding of severity NOTE that says who may.
  *
  *  @param options NULL: as built in
  *  @param out     the worst first

@@ -85,7 +85,7 @@ BEGIN
             rows := rows + 1;
             CONTINUE;
         END IF;
-        l := mq._topic_lag(s.topic, s.position, 1000);
+        l := mq._topic_lag(s.topic, s.position, 100);
         CONTINUE WHEN l.oldest IS NULL OR mq._ms_since(l.oldest) < wait_age_ms;
         "check" := 'subscriber_behind';
         severity := CASE WHEN s.hold_ms IS NULL THEN 'warning' ELSE 'problem' END;

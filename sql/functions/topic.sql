@@ -163,7 +163,9 @@ END $$;
 -- Deletes a topic that was created, its messages, subscribers and bindings. Waits for the transactions that are
 -- publishing to it.
 CREATE OR REPLACE FUNCTION mq._topic_delete(topic text) RETURNS mq.outcome
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     l mq.topic_log;
     fault text := mq._isolation_fault('a topic is deleted');

@@ -192,7 +192,9 @@ END $$;
 -- Does what is due in the logs: a few milliseconds of work, in a transaction of its own. Anybody may call it, at any
 -- time; one at a time does it. The library does. In how many milliseconds to call it again.
 CREATE OR REPLACE FUNCTION mq.topic_tend() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     l mq.topic_log;
     s mq.topic_segment;

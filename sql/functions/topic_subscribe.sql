@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION mq._subscriber_fault(name text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(mq._name_fault(name), '^(a )?queue', '\1subscriber') $$;
 
 -- subscriber NULL: no durable one; the position alone. start: where a new one begins, 'now', 'oldest' or a position.
--- hold_ms: how long what it has not read is kept beyond its time; NULL: not at all, or as it is; -1: not at all.
+-- hold_ms: how long what it has not committed is kept though its time is over, counted from when its segment was sealed; NULL: as
+-- it is, and not at all for a new one; -1: not at all.
 -- number: how many times it has committed, the fence of the next commit; created: there was no such subscriber before.
 CREATE OR REPLACE FUNCTION mq._topic_subscribe(
     topic text, subscriber text, start text, hold_ms bigint,
@@ -96,7 +97,7 @@ BEGIN
     IF FOUND THEN
         INSERT INTO mq.topic_position (subscriber_id, number, position)
         VALUES (_topic_commit.subscriber_id, _topic_commit.number + 1, after);
-    ELSIF EXISTS (SELECT FROM mq.topic_position p WHERE p.subscriber_id = _topic_commit.subscriber_id) THEN
+    ELSIF mq._last_position(_topic_commit.subscriber_id) IS NOT NULL THEN
         code := 'MQ005';
         detail := 'another process has committed for this subscriber meanwhile: subscribe again, to go on from there';
     ELSE
@@ -208,7 +209,9 @@ RETURNS TABLE (
     topic text, subscriber text, behind bigint, age double precision, hold double precision, commits bigint,
     committed timestamptz, created timestamptz, "position" text
 )
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+SET jit = off SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 BEGIN
     RETURN QUERY SELECT s.topic, s.name, l.behind, extract(epoch FROM clock_timestamp() - l.oldest)::double precision,
             mq._seconds(s.hold_ms), p.number, p.committed, s.created, p.position
@@ -248,9 +251,10 @@ RETURNS TABLE (
     name text, own_log boolean, retain double precision, max_messages bigint, messages bigint, oldest timestamptz,
     newest timestamptz, bytes bigint, subscribers bigint, queues text[]
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     common mq.topic_log := (SELECT l FROM mq.topic_log l WHERE l.topic = '');
+    ns oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_message'::regclass);
 BEGIN
     RETURN QUERY
         WITH names AS (
@@ -262,10 +266,9 @@ BEGIN
                CASE WHEN l.id IS NULL THEN common.max_messages ELSE l.max_messages END, g.behind, g.oldest,
                (SELECT t.published FROM mq._topic_latest(n.topic, '1:1:') t WHERE t.id IS NOT NULL),
                CASE WHEN l.id IS NOT NULL THEN (
-                   SELECT sum(pg_total_relation_size(i.inhrelid))::bigint FROM pg_catalog.pg_inherits i
-                   JOIN mq.topic_segment s ON s.log_id = l.id
-                   JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relname = 'topic_message_' || s.id
-                   WHERE i.inhparent = 'mq.topic_message'::regclass) END,
+                   SELECT sum(pg_total_relation_size(c.oid))::bigint FROM mq.topic_segment s
+                   JOIN pg_catalog.pg_class c ON c.relnamespace = ns AND c.relname = 'topic_message_' || s.id
+                   WHERE s.log_id = l.id) END,
                (SELECT count(*) FROM mq.topic_subscriber s WHERE s.topic = n.topic),
                ARRAY(SELECT q.name FROM mq.topic_binding b JOIN mq.queue q ON q.id = b.queue_id WHERE b.topic = n.topic ORDER BY 1)
         FROM names n

@@ -172,6 +172,12 @@ consumer	done	SELECT mq.ack(id, attempts) FROM mq.receive('plain')
 consumer	returned	SELECT mq.nack(id, attempts) FROM mq.dequeue('plain')
 consumer	1	SELECT mq.requeue_dead('set')
 consumer	3	SELECT count(*) FROM mq.stats()
+producer	t	SELECT mq.topic_publish('t', 'x') > 0
+producer	t	SELECT name = 't' AND mq.topic_tend() >= 0 FROM mq.topic_list()
+producer	42501	SELECT mq.topic_next('t', 'oldest')
+consumer	x	SELECT body FROM mq.topic_next('t', 'oldest')
+consumer	t	SELECT created FROM mq.topic_subscribe('t', 's')
+consumer	42501	SELECT mq.topic_publish('t', 'x')
 consumer	42501	SELECT mq.enqueue('plain', 'x')
 consumer	42501	SELECT mq.purge('plain')
 both	t	SELECT mq.enqueue('plain', 'x') > 0
@@ -185,9 +191,13 @@ check_sql "SELECT role, part FROM mq.granted ORDER BY 1, 2" "$(printf '%s\n' "$b
 # A queue made since has its totals granted, too; and what is granted later outlives the next change of the functions.
 sql "SELECT mq.create_queue('new'), mq.grant_producer('$nobody')" >/dev/null
 check "the producer may send to a new queue" t "$(as "$producer" "SELECT mq.enqueue('new', 'x') > 0")"
+sql "SELECT mq.topic_create('mine', 60)" >/dev/null
+check "and publish to a new topic" t "$(as "$producer" "SELECT mq.topic_publish('mine', 'x') > 0")"
+check "which the consumer reads" x "$(as "$consumer" "SELECT body FROM mq.topic_next('mine', 'oldest')")"
 check "and the consumer take from it" x "$(as "$consumer" "SELECT body FROM mq.pop('new')")"
 sql "UPDATE mq.namespace SET functions = 'older'; DROP FUNCTION mq.receive_id(bigint, double precision)" >/dev/null
 install_namespace
 check "a later grant outlives an upgrade" t "$(as "$nobody" "SELECT mq.enqueue('new', 'x') > 0")"
+check "of topics, too" t "$(as "$nobody" "SELECT mq.topic_publish('mine', 'y') + mq.topic_publish('t', 'y') > 0")"
 check "functions that are new are granted" not_found "$(as "$consumer" "SELECT state FROM mq.receive_id(-1)")"
 finish

@@ -13,20 +13,21 @@ function flush(   i, line, touched, sorted) {
         line = nodes[i]
         if (line ~ /(^|-> *)(Incremental )?Sort / && many(nodes[i + 1]))
             sorted = 1
-        if (line ~ /Bitmap Index Scan on (message|dead_letter|dedup_window)_/) {
+        if (line ~ /Bitmap Index Scan on (message|dead_letter|dedup_window|topic_position|topic_message)_/) {
             sub(/.* on /, "", line)
             sub(/ .*/, "", line)
             print step, "scan", line
         }
-        if (line !~ / on (message|dead_letter|dedup_window)( |$)/)
+        if (line !~ / on (message|dead_letter|dedup_window|topic_position|topic_message(_[0-9]+)?)( |$)/)
             continue
         touched = 1
         if (line ~ /Bitmap Heap Scan/) {
             if (many(line))
                 print step, "bad", line
-        } else if (line ~ /Index (Only )?Scan (Backward )?using [a-z_]+ on /) {
+        } else if (line ~ /Index (Only )?Scan (Backward )?using [a-z0-9_]+ on /) {
             sub(/.* using /, "", line)
             sub(/ .*/, "", line)
+            sub(/^topic_message_[0-9]+/, "topic_message", line)  # whichever segment
             print step, "scan", line
         } else if (line ~ /Scan/) {
             print step, "bad", line

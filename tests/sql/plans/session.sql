@@ -10,7 +10,7 @@ BEGIN
 END $$;
 CALL pg_temp.others_are_gone();
 SELECT format('%L', array_agg(c.oid)) AS tables FROM pg_class c
-WHERE c.relname IN ('message', 'dead_letter', 'dedup_window')
+WHERE (c.relname IN ('message', 'dead_letter', 'dedup_window') OR c.relname LIKE 'topic\_%') AND c.relkind = 'r'
   AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'mq.message'::regclass) \gset
 PREPARE counts AS
     SELECT '@count', $1::text, c.relname, pg_stat_get_blocks_fetched(c.oid) + pg_stat_get_xact_blocks_fetched(c.oid)

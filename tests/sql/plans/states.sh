@@ -35,11 +35,28 @@ hold() {  # SQL: a transaction with an xid, which keeps vacuum from removing wha
     done
 }
 
+# Topics, in every state: a sealed segment with a message and somebody who holds it back, and behind it the current one.
+topics() {
+    local i
+    sql "SELECT mq.topic_publish('t', 'x'), mq.topic_subscribe('t', 'holds', 'oldest', 9999999), mq.topic_subscribe('t', 'd', 'oldest');
+         UPDATE mq.topic_segment SET opened = opened - interval '1 h'" >/dev/null
+    sql "DO \$\$ BEGIN FOR i IN 1 .. 3 LOOP PERFORM mq.topic_tend(); COMMIT; END LOOP; END \$\$"
+    sql "SELECT mq.topic_create('own')" >/dev/null
+}
+
+fill_topic() {  # TOPIC [END]: that many messages in the current segment, by one transaction
+    sql "BEGIN;
+         INSERT INTO mq.topic_message (segment, id, xid, published, kind, topic, payload)
+         SELECT pg_sequence_last_value(l.current), nextval(l.ids), pg_current_xact_id(), now(), 1, '$1', 'x'
+         FROM mq.topic_log l, generate_series(1, $rows) WHERE l.topic = '';
+         ${2:-COMMIT}"
+}
+
 state_empty() { :; }
 state_vacuumed() { sql "VACUUM ANALYZE mq.message"; }
 state_grown() { sql "VACUUM ANALYZE mq.message"; }  # filled while the sessions run: see script
 state_never_analyzed() { fill 0 NULL; }
-state_ready() { fill 0 NULL; sql "VACUUM ANALYZE mq.message"; }
+state_ready() { fill 0 NULL; fill_topic t; sql "VACUUM ANALYZE mq.message"; }
 state_stale() { sql "VACUUM ANALYZE mq.message"; fill 0 NULL; }
 state_delayed() { fill 1 "now() + interval '1 day' + p * interval '1 s'"; sql "VACUUM ANALYZE mq.message"; }
 state_leased() {  # thousands fall due at one moment
@@ -66,6 +83,9 @@ state_crowd() {  # all of it in other queues, which have few keys
     fill 3 NULL "'a', NULL" r $((rows / 4))
     sql "INSERT INTO mq.dedup_window SELECT queue_id, 'w' || id, id, now() + interval '1 day' FROM mq.message"
     sql "VACUUM ANALYZE mq.message, mq.dedup_window"
+    # And of topics: on both sides of the name of the one that is looked at.
+    fill_topic a
+    fill_topic z
 }
 state_one_key() { fill 3 NULL "'a', NULL" r; sql "VACUUM ANALYZE mq.message"; }
 state_mortal() {  # in a queue of their own, each with a time to live
@@ -78,6 +98,8 @@ state_letters() {
          SELECT nextval('mq.position'), now(), q.id, 999, 1, 1, 1, 'x', 'error_limit'
          FROM mq.queue q, generate_series(1, $rows / 2) WHERE q.name IN ('q', 'r')"
     sql "VACUUM ANALYZE mq.dead_letter"
+    # And logs of forty topics.
+    sql "SELECT count(mq.topic_create('x' || i)) FROM generate_series(1, 40) i" >/dev/null
 }
 state_locked() {  # each by a consumer's transaction that is still at work
     fill 0 NULL
@@ -90,6 +112,11 @@ state_dead() {
     hold 'SELECT 1'
     sql "DELETE FROM mq.message"
     sql "VACUUM mq.message"
+    # A publisher that rolled back, and a subscriber that has committed as often.
+    fill_topic t ROLLBACK
+    sql "INSERT INTO mq.topic_position (subscriber_id, number, position)
+         SELECT s.id, n, '1:1:' FROM mq.topic_subscriber s, generate_series(1, $rows) n WHERE s.name = 'd';
+         DELETE FROM mq.topic_position p USING mq.topic_subscriber s WHERE s.id = p.subscriber_id AND s.name = 'd' AND p.number < $rows"
 }
 
 # How many rows a state is made of, of which a thousand may have been consumed.

@@ -162,3 +162,28 @@ SELECT mq.enqueue('s', 'x', order_key => 'a'), mq.enqueue('s', 'x', order_key =>
 SELECT mq._unblock(id) FROM mq.queue WHERE name = 's';
 \warn @@ purge
 SELECT mq.purge('s');
+\warn @@ topic_publish
+SELECT mq.topic_publish('t', 'x');
+SELECT mq.topic_publish('own', 'x');
+\warn @@ topic_publish_many
+SELECT mq.topic_publish_many('t', '{a,b,c}');
+\warn @@ topic_next
+SELECT position AS here FROM mq.topic_subscribe('t') \gset
+SELECT mq.topic_publish_many('t', '{a,b,c}');
+SELECT position AS here FROM mq.topic_next('t', :'here', 2) ORDER BY id DESC LIMIT 1 \gset
+SELECT count(*) FROM mq.topic_next('t', :'here', 9);
+SELECT count(*) FROM mq.topic_next('t', 'now');
+\warn @@ topic_durable
+SELECT number, position AS here FROM mq.topic_subscribe('t', 'd') \gset
+SELECT position AS here FROM mq.topic_latest('t', :'here') \gset
+SELECT mq.topic_commit('t', 'd', :number, :'here');
+SELECT c.code FROM mq.topic_subscriber s, mq._topic_commit(s.id, -1, 'x') c WHERE s.name = 'd';
+\warn @@ topic_oldest
+SELECT count(*) FROM mq.topic_next('t', 'oldest', 3);
+\warn @@ topic_latest
+SELECT kind FROM mq.topic_latest('t');
+\warn @@ topic_turned
+SELECT format('4:%s:%s', pg_snapshot_xmin(pg_current_snapshot()), string_agg(x::text, ',' ORDER BY x)) AS here
+FROM generate_series(4, 23) x \gset
+SELECT count(*) FROM mq.topic_next('t', :'here', 9);
+SELECT count(*) FROM mq.topic_latest('t', :'here');
