@@ -102,7 +102,8 @@ BEGIN
                NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
         FROM pg_class c CROSS JOIN LATERAL (VALUES (c.oid, false), (c.reltoastrelid, true)) t (oid, toast)
         JOIN pg_class o ON o.oid = t.oid CROSS JOIN LATERAL pg_options_to_table(o.reloptions) e
-        WHERE c.relnamespace = ns AND c.relkind = 'r' AND e.option_name = 'autovacuum_enabled' AND NOT e.option_value::boolean;
+        WHERE c.relnamespace = ns AND c.relkind = 'r' AND e.option_name = 'autovacuum_enabled' AND NOT e.option_value::boolean
+          AND NOT c.relispartition;  -- segments of topics are emptied as a whole, and have nothing to vacuum
     RETURN QUERY
         SELECT 'autovacuum_lazy', 'warning', t.name,
                format('autovacuum begins when %s rows of table %s are dead: that is its scale factor of %s, at %s rows',
