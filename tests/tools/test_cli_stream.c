@@ -336,7 +336,6 @@ static void may_only_look(void **state)
         "topic delete own -y",
         "topic bind news q",
         "topic unbind news q",
-        "shutdown",
     };
     cli *t = *state;
     const char *ns = t->name_space;
@@ -344,9 +343,8 @@ static void may_only_look(void **state)
                "--requeue=no -q;"
                "pgq receive q --fields receipt --format plain >$T/receipt; pgq peek q --fields id >$T/id; "
                "pgq dead list q --fields id >$T/dead;"
-               "pgq topic publish news x -q; pgq topic subscribe news --as me --from oldest --timeout 0 -q "
-               ">/dev/null; "
-               "pgq topic create own -q");
+               "pgq topic publish news x -q; pgq topic subscribe news --as me --timeout 0; "
+               "pgq topic publish news y -q; pgq topic create own -q");
     query(t, "CREATE ROLE %s_eye", ns);
     query(t, "GRANT USAGE ON SCHEMA %s TO %s_eye", ns, ns);
     query(t, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA %s TO %s_eye", ns, ns);

@@ -32,6 +32,7 @@ static void namespaces(void **state)
          0, "=x", NULL},
         {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq grant consumer ${PGQ_NAMESPACE}_r", 1, NULL,
          "see ROLES in pgq(1)"},
+        {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq shutdown", 1, NULL, "see ROLES in pgq(1)"},
         {"psql -qX \"$PGQ_TEST_DSN\" -c \"DROP OWNED BY ${PGQ_NAMESPACE}_r\" -c \"DROP ROLE "
          "${PGQ_NAMESPACE}_r\"; "
          "pgq grant consumer ${PGQ_NAMESPACE}_r",

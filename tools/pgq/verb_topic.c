@@ -158,12 +158,10 @@ int run_topic_list(call *c)
     bool good = true;
     pgq_status status = pgq_list_topics(q, c->arg_count > 0 ? c->args[0] : NULL, &list);
     size_t n = status == PGQ_OK ? pgq_topic_list_count(list) : 0;
-    if (n == 0)
-        return session_failed(q, status == PGQ_OK ? PGQ_EMPTY : status);
     for (size_t i = 0; good && i < n; i++)
         good = add_topic(c->out, pgq_topic_list_get(list, i));
     pgq_topic_list_free(list);
-    return EXIT_DONE;
+    return n > 0 ? EXIT_DONE : session_failed(q, status == PGQ_OK ? PGQ_EMPTY : status);
 }
 
 static bool add_subscriber(out *o, const pgq_subscriber_info *s)
@@ -188,12 +186,10 @@ int run_topic_subscribers(call *c)
     bool good = true;
     pgq_status status = pgq_topic_subscribers(q, c->arg_count > 0 ? c->args[0] : NULL, &list);
     size_t n = status == PGQ_OK ? pgq_subscriber_list_count(list) : 0;
-    if (n == 0)
-        return session_failed(q, status == PGQ_OK ? PGQ_EMPTY : status);
     for (size_t i = 0; good && i < n; i++)
         good = add_subscriber(c->out, pgq_subscriber_list_get(list, i));
     pgq_subscriber_list_free(list);
-    return EXIT_DONE;
+    return n > 0 ? EXIT_DONE : session_failed(q, status == PGQ_OK ? PGQ_EMPTY : status);
 }
 
 int run_topic_tend(call *c)

@@ -59,9 +59,7 @@ const group groups[] = {
     {"look", "Looking", "Shows queues and messages. Nothing about them changes."},
     {"dead", "Dead letters", "Shows what failed for good, brings it back, or deletes it."},
     {"topic", "Topics",
-     "A topic is a log: every subscriber gets each message, reading takes nothing away, and messages are "
-     "kept "
-     "for a time."},
+     "Publishes to topics and reads them: every subscriber gets each message, and all are kept for a time."},
     {"shell", "For scripts and shells", "Every verb by JSON, and completion."},
 };
 const size_t group_count = sizeof groups / sizeof *groups;
@@ -136,7 +134,7 @@ const verb verbs[] = {
      "end every wait in the namespace",
      "Workers, pgq-listen among them, listeners, and who waits for a message of a queue or a topic: each of "
      "them is told "
-     "SHUTDOWN. Who begins to wait later is not kept from it. It takes the owner.",
+     "SHUTDOWN. Who begins to wait later is not kept from it. Neither grant gives it.",
      run_shutdown},
     {"grant producer",
      NULL,

@@ -43,7 +43,8 @@
      VERB_ONE_ROW,
      topic_latest,
      "the newest message of a topic",
-     "With --as the durable subscriber goes on behind it, and it is the newest of what that one has not had.\n"
+     "With --as the durable subscriber goes on behind it, and it is the newest of what that one has not "
+     "had.\n"
      "With --raw nothing is behind the payload: it is what was published, to the byte.",
      run_topic_latest},
     {"topic list",
@@ -56,9 +57,9 @@
      0,
      nothing,
      "what topics there are, and how long their messages are kept",
-     "Those that were created, have messages or a durable subscriber, or are bound to a queue. At most 10,000 "
-     "messages are "
-     "counted. own_log is true of one that was created; the others share a log and its retention.",
+     "Those that were created, have messages or a durable subscriber, or are bound to a queue. At most "
+     "10,000 messages are counted. own_log is true of one that was created; the others share "
+     "a log and its retention.",
      run_topic_list},
     {"topic subscribers",
      NULL,
