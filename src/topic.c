@@ -8,6 +8,7 @@
 #include "queue.h"
 
 #include <pgq/topic.h>
+#include <string.h>
 
 /* After a failure: somebody else tends meanwhile. */
 static const int64_t tend_again_us = 1000000;
@@ -19,15 +20,48 @@ pgq_status pgqi_enter_topic(pgq *q, const char *topic)
     return status == PGQ_OK ? pgqi_check_name(&q->error, "topic", topic) : status;
 }
 
+#define TEND "SELECT %s.topic_tend()"
+
+/* In READ COMMITTED, whatever the session's default is: topic_tend wants that. */
+static pgq_status tend_owned(pgq *q, const pgqi_params *p, PGresult **res)
+{
+    pgqi_statement s[3];
+    pgq_status status;
+    pgq_error kept;
+    int n = 0;
+    int at;
+
+    memset(s, 0, sizeof s);
+    pgqi_add_statement(s, &n, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", NULL, 0);
+    at = pgqi_add_statement(s, &n, TEND, p, 0);
+    pgqi_add_statement(s, &n, "COMMIT", NULL, 1);
+    status = pgqi_pipeline(q, s, n);
+    if (status == PGQ_OK) {
+        *res = s[at].res;
+        s[at].res = NULL;
+    } else if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q)) {
+        kept = q->error;
+        pgqi_script(q, "ROLLBACK");
+        q->error = kept;
+    }
+    pgqi_clear(s, n);
+    return status;
+}
+
 static pgq_status tend(pgq *q, int64_t *next_ms)
 {
     pgq_status status;
     pgqi_params p;
-    PGresult *res;
+    PGresult *res = NULL;
 
     pgqi_params_init(&p);
     p.prepare = 1;
-    status = pgqi_call(q, "SELECT %s.topic_tend()", &p, &res);
+    if (q->owned) {
+        status = tend_owned(q, &p, &res);
+        pgqi_params_free(&p);
+    } else {
+        status = pgqi_call(q, TEND, &p, &res);
+    }
     if (status == PGQ_OK) {
         *next_ms = pgqi_field_int(res, 0, 0);
         q->tend_at_us = pgqi_now_us() + *next_ms * 1000;

@@ -219,7 +219,8 @@ typedef struct pgq_retention {
  *
  *  @param retention     NULL: the defaults
  *  @param if_not_exists 1: an existing one is a success, its retention untouched
- *  @return OK, EXISTS (also if it has messages in the common log), INVALID, PERMISSION, ...
+ *  @return OK, EXISTS (also if it has messages in the common log), INVALID (also in a transaction above READ
+ * COMMITTED), PERMISSION, ...
  *
  *  Transaction: joins one if it is open. Blocking: while transactions are open that publish to the topic.
  *  Threads: that of the handle. Ownership: none. Since: 0.1. */
@@ -237,7 +238,9 @@ PGQ_EXPORT pgq_status pgq_topic_set(pgq *q, const char *topic, const pgq_retenti
 
 /** Deletes a topic that was created: its messages, subscribers and bindings.
  *
- *  @return OK, NOT_FOUND (it was not created), INVALID, PERMISSION, ...
+ *  @return OK, NOT_FOUND (it was not created), INVALID (also in a transaction above READ COMMITTED),
+ * PERMISSION,
+ *          ...
  *
  *  Transaction: joins one if it is open. Blocking: while transactions are open that publish to the topic.
  *  Threads: that of the handle. Ownership: none. Since: 0.1. */
@@ -266,7 +269,8 @@ PGQ_EXPORT pgq_status pgq_topic_unbind(pgq *q, const char *topic, const char *qu
  * has to call it now and then.
  *
  *  @param next_ms in how many milliseconds to call it again; may be NULL
- *  @return OK; STATE (a transaction is open: this one must be short), PERMISSION, ...
+ *  @return OK; STATE (a transaction is open: this one must be short); INVALID (an attached connection whose
+ * transactions are above READ COMMITTED by default), PERMISSION, ...
  *
  *  Transaction: one of its own. Blocking: a few milliseconds. Threads: that of the handle. Ownership: none.
  *  Since: 0.1. */
