@@ -103,8 +103,10 @@ DECLARE
 BEGIN
     RETURN EXISTS (SELECT FROM mq.topic_message m WHERE m.segment = _unread_in.segment
                    AND m.topic = _unread_in.topic AND m.xid >= pg_snapshot_xmax(seen))
-        OR EXISTS (SELECT FROM mq.topic_message m WHERE m.segment = _unread_in.segment
-                   AND m.topic = _unread_in.topic AND m.xid = ANY (turned));
+        OR EXISTS (SELECT FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                       SELECT m.id FROM mq.topic_message m
+                       WHERE m.segment = _unread_in.segment AND m.topic = _unread_in.topic AND m.xid = t.x
+                       ORDER BY m.xid, m.id LIMIT 1) w);
 END $$;
 
 -- Whether somebody holds a sealed segment's messages back, and is still allowed to.

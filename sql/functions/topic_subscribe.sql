@@ -184,18 +184,24 @@ BEGIN
             low_xid := p.xid;
             low_id := p.id;
         END IF;
+        -- One condition: of two, the index may begin at the lower one.
+        IF low_xid < pg_snapshot_xmax(p.seen) THEN
+            low_xid := pg_snapshot_xmax(p.seen);
+            low_id := 0;
+        END IF;
         SELECT behind + count(*), LEAST(oldest, min(u.published)) INTO behind, oldest FROM (
             (SELECT m.published FROM mq.topic_message m
-             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid >= pg_snapshot_xmax(p.seen)
-               AND (m.xid, m.id) > (low_xid, low_id)
+             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND (m.xid, m.id) > (low_xid, low_id)
                AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
                     OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
              ORDER BY m.xid, m.id LIMIT most - behind)
             UNION ALL
-            (SELECT m.published FROM mq.topic_message m
-             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid = ANY (turned)
-               AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
-                    OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
+            (SELECT w.published FROM unnest(turned) t (x) CROSS JOIN LATERAL (
+                 SELECT m.published FROM mq.topic_message m
+                 WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid = t.x
+                   AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
+                        OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
+                 ORDER BY m.xid, m.id LIMIT most - behind) w
              LIMIT most - behind)) u;
         EXIT WHEN behind >= most;
     END LOOP;

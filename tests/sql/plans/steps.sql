@@ -183,7 +183,7 @@ SELECT count(*) FROM mq.topic_next('t', 'oldest', 3);
 \warn @@ topic_latest
 SELECT kind FROM mq.topic_latest('t');
 \warn @@ topic_turned
-SELECT format('4:%s:%s', pg_snapshot_xmin(pg_current_snapshot()), string_agg(x::text, ',' ORDER BY x)) AS here
+SELECT format('4:%s:%s', pg_snapshot_xmax(pg_current_snapshot()), string_agg(x::text, ',' ORDER BY x)) AS here
 FROM generate_series(4, 23) x \gset
 SELECT count(*) FROM mq.topic_next('t', :'here', 9);
 SELECT count(*) FROM mq.topic_latest('t', :'here');
