@@ -113,8 +113,9 @@ has() {
     cc | c++ | make | pkg-config | valgrind | ps | psql | zsh | fish) command -v "$1" >/dev/null ;;
     cmake) command -v cmake >/dev/null && printf '3.22\n%s\n' "$(cmake --version | sed -n '1s/.* //p')" | sort -CV ;;
     libpq | json-c | zlib | cmocka) command -v pkg-config >/dev/null && pkg-config --exists "$1" ;;
-    yaml-parser) command -v python3 >/dev/null && python3 -c 'import yaml' 2>/dev/null ;;
-    prometheus-parser) command -v python3 >/dev/null && python3 -c 'import prometheus_client' 2>/dev/null ;;
+    # The python that apt installs for, whatever comes first in PATH.
+    yaml-parser) /usr/bin/python3 -c 'import yaml' 2>/dev/null ;;
+    prometheus-parser) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
     server) server_bin >/dev/null ;;
     *) die "nobody knows what $1 is" ;;
     esac

@@ -100,7 +100,7 @@ static void compare_yaml(cli *t)
     int rows = 0;
     if (!have_yaml)
         return;
-    cli_run(t, "python3 -c 'import json, sys, yaml\n"
+    cli_run(t, "/usr/bin/python3 -c 'import json, sys, yaml\n"
                "for row in yaml.safe_load(open(sys.argv[1], \"rb\")): print(json.dumps(row))' $T/all.yaml");
     if (t->status != 0)
         fail_msg("the YAML cannot be read: %.2000s", t->err);
@@ -259,7 +259,7 @@ static void prometheus_is_read_back(void **state)
     assert_int_equal(t->status, 0);
     if (!have_prometheus)
         return;
-    cli_run(t, "python3 - $PGQ_NAMESPACE <<'END'\n"
+    cli_run(t, "/usr/bin/python3 - $PGQ_NAMESPACE <<'END'\n"
                "import json, os, sys\n"
                "from prometheus_client.parser import text_string_to_metric_families as parse\n"
                "directory = os.environ['T']\n"
@@ -398,11 +398,12 @@ int main(void)
         TEST(progress),
     };
     cli_need_server();
-    have_yaml = system("python3 -c 'import yaml' 2>/dev/null") == 0;
-    have_prometheus = system("python3 -c 'import prometheus_client' 2>/dev/null") == 0;
+    have_yaml = system("/usr/bin/python3 -c 'import yaml' 2>/dev/null") == 0;
+    have_prometheus = system("/usr/bin/python3 -c 'import prometheus_client' 2>/dev/null") == 0;
     if (!have_prometheus)
-        fprintf(stderr, "python3 with prometheus_client is not here: its text is not read back\n");
+        fprintf(stderr,
+                "the system's python3 with prometheus_client is not here: its text is not read back\n");
     if (!have_yaml)
-        fprintf(stderr, "python3 with its yaml is not here: YAML is not read back\n");
+        fprintf(stderr, "the system's python3 with its yaml is not here: YAML is not read back\n");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
