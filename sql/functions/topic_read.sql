@@ -90,14 +90,14 @@ BEGIN
 END $$;
 
 -- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
--- order; the log; and its newest segment's trimmed_by. A sealed one was complete before its sealing was visible.
+-- order; the log; and its newest segment's trimmed_by. A sealed one was complete before its sealing was visible. Whoever calls it
+-- has set the rest of what it needs.
 CREATE OR REPLACE FUNCTION mq._segments_to_read(
     topic text, seen pg_snapshot, from_number bigint,
     OUT ids integer[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
 )
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     current regclass;
 BEGIN

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 100, PAGE = 1000, SAMPLES = 10 };
+enum { BATCH = 100, PAGE = 1000, SAMPLES = 100 };
 
 #define TOPIC "log"
 
@@ -72,45 +72,55 @@ static int64_t log_bytes(pgq *q)
                     "WHERE inhparent = 'NS.topic_message'::regclass");
 }
 
-/* The most that the log has taken in each tenth of the run. */
-static void watch(pgq *q, int64_t run_us, int64_t most[SAMPLES])
+struct sample {
+    int64_t at_us;
+    int64_t bytes;
+    long published;
+};
+
+static void watch(pgq *q, int64_t run_us, struct sample samples[SAMPLES])
 {
     int64_t began = now_us();
-    int64_t spent;
 
-    while ((spent = now_us() - began) < run_us) {
-        int64_t bytes = log_bytes(q);
-        int64_t *m = &most[spent * SAMPLES / run_us];
-
-        if (bytes > *m)
-            *m = bytes;
-        pause_us(run_us / (10 * SAMPLES));
+    for (int n = 0; n < SAMPLES; n++) {
+        pause_us(began + run_us * (n + 1) / SAMPLES - now_us());
+        samples[n].at_us = now_us();
+        samples[n].bytes = log_bytes(q);
+        samples[n].published = atomic_load(&state->published);
     }
 }
 
-static void check_flat(const int64_t most[SAMPLES], long published)
+/* A segment serves a quarter of the retention, and is emptied a retention later, by whoever tends the log
+ * then: what is older than that is gone, at whatever rate it came. */
+static void check_flat(const struct sample samples[SAMPLES], int64_t retain_us)
 {
-    int64_t before = 0;
-    int64_t after = 0;
+    double each = (double)samples[SAMPLES / 20].bytes / (double)samples[SAMPLES / 20].published;
+    int64_t kept_us = retain_us + retain_us / 2 + 1000000;
+    int64_t most = 0;
 
-    /* The first tenths fill it; from then on one half is as the other. */
-    for (int i = 2; i < SAMPLES; i++) {
-        int64_t *half = i < 2 + (SAMPLES - 2) / 2 ? &before : &after;
+    for (int i = 1, first = 0; i < SAMPLES; i++) {
+        double limit;
 
-        if (most[i] > *half)
-            *half = most[i];
+        while (samples[first + 1].at_us < samples[i].at_us - kept_us)
+            first++;
+        limit =
+            each * 1.25 * (double)(samples[i].published - (first > 0 ? samples[first].published : 0)) + 1e6;
+        check((double)samples[i].bytes <= limit, "the log takes %lld bytes, %.0f for what is kept",
+              (long long)samples[i].bytes, limit);
+        most = samples[i].bytes > most ? samples[i].bytes : most;
     }
-    printf("%ld messages published; the log took %lld kB, then %lld kB\n", published,
-           (long long)before / 1024, (long long)after / 1024);
-    check(after <= before + before / 4, "the log has grown from %lld to %lld bytes", (long long)before,
-          (long long)after);
+    printf("%ld messages published, %.0f bytes each; the log took %lld kB at most, %lld kB in the middle, "
+           "%lld kB at the "
+           "end\n",
+           samples[SAMPLES - 1].published, each, (long long)most / 1024,
+           (long long)samples[SAMPLES / 2].bytes / 1024, (long long)samples[SAMPLES - 1].bytes / 1024);
 }
 
 int main(void)
 {
     int64_t run_us = setting("PGQ_SPACE_SECONDS", 12) * 1000000;
     pgq_retention retention = PGQ_RETENTION_INIT;
-    int64_t most[SAMPLES] = {0};
+    static struct sample samples[SAMPLES];
     pid_t publisher, reader;
     pgq *q, *holder;
     int64_t dead;
@@ -126,12 +136,12 @@ int main(void)
     must(q, pgq_topic_create(q, TOPIC, &retention, 0), "create");
     reader = start(read_all, NULL);
     publisher = start(publish, NULL);
-    watch(q, run_us, most);
+    watch(q, run_us, samples);
     atomic_store(&state->stop, 1);
     check(ended_well(publisher) && ended_well(reader), "a child did not end well");
     check(atomic_load(&state->read) == atomic_load(&state->published), "%ld of %ld messages were read",
           atomic_load(&state->read), atomic_load(&state->published));
-    check_flat(most, atomic_load(&state->published));
+    check_flat(samples, retention.retain_ms * 1000);
     dead = query(q, "SELECT sum(pg_stat_get_dead_tuples(inhrelid))::bigint FROM pg_inherits "
                     "WHERE inhparent = 'NS.topic_message'::regclass");
     check(dead == 0, "%lld dead rows are left", (long long)dead);

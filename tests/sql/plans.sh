@@ -6,6 +6,7 @@
 #   PGQ_PLAN_ROWS    how many rows a state is made of (20000); "scripts/torture plans" takes a million
 #   PGQ_PLAN_STATES  only these, of plans/states.sh
 #   PGQ_PLAN_SHOW    a file that gets the most that each step was seen to touch
+#   PGQ_PLAN_ALONE   on a server of its own, as the transactions of others keep dead rows there, which are counted then
 #
 # To let the matrix grow: a state in plans/states.sh; a step in plans/steps.sql, with its line in plans/expected.
 cd "$(dirname "$0")" || exit 1
@@ -19,7 +20,28 @@ scratch=$(mktemp -d)
 export PGAPPNAME=plans_$$  # all but the session of the steps: see plans/session.sql
 # shellcheck source=plans/states.sh
 . plans/states.sh
-trap 'release; drop_namespace; rm -rf "$scratch"' EXIT
+clean() {
+    release
+    drop_namespace
+    rm -rf "$scratch"
+    [ -z "${PGQ_PLAN_ALONE:-}" ] || stop main immediate || true
+    rm -rf "${home:-$scratch}" "${home:-$scratch}.log"
+}
+if [ -n "${PGQ_PLAN_ALONE:-}" ]; then
+    # shellcheck source-path=SCRIPTDIR
+    . ./server.sh
+    trap clean EXIT
+    server initdb -D main -U postgres -A trust -E UTF8 -N
+    configure main <<CONF
+listen_addresses = ''
+unix_socket_directories = '$home'
+unix_socket_permissions = 0777
+fsync = off
+CONF
+    start main 1
+    PGQ_TEST_DSN="host=$home port=1 user=postgres dbname=postgres"
+fi
+trap clean EXIT
 
 if [ "$(sqlstate "LOAD 'auto_explain'")" != 00000 ]; then
     echo "this role may not load auto_explain: skipped"

@@ -178,6 +178,7 @@ SELECT number, position AS here FROM mq.topic_subscribe('t', 'd') \gset
 SELECT position AS here FROM mq.topic_latest('t', :'here') \gset
 SELECT mq.topic_commit('t', 'd', :number, :'here');
 SELECT c.code FROM mq.topic_subscriber s, mq._topic_commit(s.id, -1, 'x') c WHERE s.name = 'd';
+SELECT r.number FROM mq.topic_subscriber s, mq._topic_rewind(s.id) r WHERE s.name = 'd';
 \warn @@ topic_oldest
 SELECT count(*) FROM mq.topic_next('t', 'oldest', 3);
 \warn @@ topic_latest
