@@ -29,6 +29,20 @@ static pgq_state state_named(const char *name)
     return PGQ_STATE_READY;
 }
 
+enum { TOPIC_MESSAGE_COLUMNS = 5 };
+
+static void fill_topic(pgq_message *m, const PGresult *res, int row, int first, const char *topic)
+{
+    m->id = pgqi_field_int(res, row, first);
+    m->queue = topic;
+    m->kind = (pgq_kind)pgqi_field_int(res, row, first + 1);
+    m->sent = pgqi_field_time(res, row, first + 2);
+    m->headers = pgqi_field_text(res, row, first + 3);
+    m->payload = PQgetvalue(res, row, first + 4);
+    m->payload_len = (size_t)PQgetlength(res, row, first + 4);
+    m->state = PGQ_STATE_IN_FLIGHT;
+}
+
 static void fill(pgq_message *m, const PGresult *res, int row, int first, const char *queue)
 {
     m->id = pgqi_field_int(res, row, first);
@@ -101,7 +115,10 @@ pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int firs
     list->res = res;
     list->n = list->all = (size_t)n;
     for (int i = 0; i < n; i++)
-        fill(&list->items[i], res, i, first, name);
+        if (PQnfields(res) == first + TOPIC_MESSAGE_COLUMNS)
+            fill_topic(&list->items[i], res, i, first, name);
+        else
+            fill(&list->items[i], res, i, first, name);
     status = decode_all(q, list);
     if (status == PGQ_NO_MEMORY)
         pgq_messages_free(list);

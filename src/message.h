@@ -13,6 +13,9 @@
     "id, priority, attempts, errors, kind, sent, due, first_received, expires, headers, last_error, "        \
     "payload, order_key, dedup_key, died, state, reason"
 
+/* Those of functions that give messages of topics: no column stands behind them. */
+#define PGQI_TOPIC_MESSAGE_COLUMNS "id, kind, published, headers, payload"
+
 /* Rows 0 to n - 1 of res, which the list takes over, also on failure; decoded, if the handle has a hook. OK;
  * HOOK, with the list; NO_MEMORY. */
 pgq_status pgqi_messages_make(pgq *q, const char *queue, PGresult *res, int first, int n, pgq_messages **out);

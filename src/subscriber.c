@@ -112,9 +112,7 @@ pgq_status pgq_topic_subscribe(pgq *q, const char *topic, const pgq_subscribe_op
 }
 
 /* A message's columns begin at the eighth. */
-#define TOPIC_COLUMNS                                                                                        \
-    "code, detail, number, xid, batch, new_position, trimmed, id, NULL, NULL, NULL, kind, published, NULL, " \
-    "NULL, NULL, headers, NULL, payload, NULL, NULL"
+#define TOPIC_COLUMNS "code, detail, number, xid, batch, new_position, trimmed, " PGQI_TOPIC_MESSAGE_COLUMNS
 enum { NUMBER = 2, XID = 3, BATCH = 4, NEW_POSITION = 5, TRIMMED = 6, MESSAGE = 7 };
 
 const char pgqi_topic_read_sql[] = "SELECT " TOPIC_COLUMNS " FROM %s._topic_read($1, $2, $3)";
