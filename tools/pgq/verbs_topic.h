@@ -147,7 +147,16 @@
      "end that",
      "What was enqueued stays in the queue.",
      run_topic_unbind},
-    {"topic tend", NULL, "topic", "", {NULL}, 0, 0, 0, nothing, "remove messages whose time is over",
+    {"topic tend",
+     NULL,
+     "topic",
+     "",
+     {NULL},
+     0,
+     0,
+     0,
+     nothing,
+     "remove messages whose time is over",
      "Who publishes or subscribes does it by the way; only where all of that is done by SQL or on attached "
      "handles, "
      "somebody has to, every next_ms.",
