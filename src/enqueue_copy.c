@@ -9,9 +9,8 @@
 
 #include <string.h>
 
-/* An array of int8 in the binary format: what is before its elements, and one, with its length before it. As
- * a field of a row of COPY is. */
-enum { ARRAY_HEAD = 20, ID_FIELD = 12, KIND_FIELD = 6, PIECE = 65536 };
+/* An element of an array is as a field of a row of COPY is. */
+enum { ID_FIELD = PGQI_INT8_ELEMENT, KIND_FIELD = 6, PIECE = 65536 };
 
 /* Its flags and the length of what extends it are 0. */
 static const char signature[19] = "PGCOPY\n\377\r\n";
@@ -114,11 +113,11 @@ static pgq_status copy(pgq *q, feed *f, const PGresult *answer)
 {
     pgq_status status;
 
-    if (PQgetlength(answer, 0, IDS) != (int)(ARRAY_HEAD + f->n * ID_FIELD))
+    f->ids = pgqi_field_int8s(answer, 0, IDS, f->n);
+    if (!f->ids)
         return pgqi_error_set(&q->error, PGQ_VERSION, "the namespace gave out other ids than %zu", f->n);
     f->head = PQgetvalue(answer, 0, HEAD);
     f->head_len = (size_t)PQgetlength(answer, 0, HEAD);
-    f->ids = PQgetvalue(answer, 0, IDS) + ARRAY_HEAD;
     f->size = PIECE + f->head_len;
     f->piece = pgqi_alloc(1, f->size);
     if (!f->piece)
@@ -147,8 +146,8 @@ pgq_status pgqi_enqueue_copy(pgq *q, const char *queue, const pgqi_outgoing *con
     }
     status = pgqi_unit_end(q, joined, *stored);
     *stored = *stored && status == PGQ_OK;
-    for (size_t i = 0; ids && *stored && i < n; i++)
-        ids[i] = pgqi_get_int((const unsigned char *)f.ids + i * ID_FIELD + 4, 8);
+    if (ids && *stored)
+        pgqi_get_int8s(f.ids, n, ids);
     PQclear(answer);
     return status;
 }

@@ -29,7 +29,7 @@ static pgq_state state_named(const char *name)
     return PGQ_STATE_READY;
 }
 
-enum { TOPIC_MESSAGE_COLUMNS = 5 };
+enum { TOPIC_MESSAGE_COLUMNS = 6 };
 
 static void fill_topic(pgq_message *m, const PGresult *res, int row, int first, const char *topic)
 {

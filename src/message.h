@@ -14,7 +14,7 @@
     "payload, order_key, dedup_key, died, state, reason"
 
 /* Those of functions that give messages of topics: no column stands behind them. */
-#define PGQI_TOPIC_MESSAGE_COLUMNS "id, kind, published, headers, payload"
+#define PGQI_TOPIC_MESSAGE_COLUMNS "id, kind, published, headers, payload, xid"
 
 /* Rows 0 to n - 1 of res, which the list takes over, also on failure; decoded, if the handle has a hook. OK;
  * HOOK, with the list; NO_MEMORY. */

@@ -243,6 +243,23 @@ int64_t pgqi_field_int(const PGresult *res, int row, int column)
     return pgqi_get_int((const unsigned char *)PQgetvalue(res, row, column), PQgetlength(res, row, column));
 }
 
+const char *pgqi_field_int8s(const PGresult *res, int row, int column, size_t n)
+{
+    /* Before its elements: how many dimensions, whether there are NULLs, the type; the size, and the first
+     * index. */
+    enum { HEAD = 20 };
+
+    if (PQgetlength(res, row, column) != (int)(HEAD + n * PGQI_INT8_ELEMENT))
+        return NULL;
+    return PQgetvalue(res, row, column) + HEAD;
+}
+
+void pgqi_get_int8s(const char *elements, size_t n, int64_t *to)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = pgqi_get_int((const unsigned char *)elements + i * PGQI_INT8_ELEMENT + 4, 8);
+}
+
 double pgqi_field_float(const PGresult *res, int row, int column)
 {
     int64_t bits = pgqi_field_int(res, row, column);

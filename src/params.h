@@ -60,6 +60,11 @@ int64_t pgqi_get_int(const unsigned char *from, int bytes);
 
 /* A field of a binary result; 0 for NULL. */
 int64_t pgqi_field_int(const PGresult *res, int row, int column);
+/* The elements of an array of n numbers of eight bytes, none of them NULL, as they stand in the result, each
+ * with its length before it. NULL: the field is no such array. */
+enum { PGQI_INT8_ELEMENT = 12 };
+const char *pgqi_field_int8s(const PGresult *res, int row, int column, size_t n);
+void pgqi_get_int8s(const char *elements, size_t n, int64_t *to);
 /* NULL for NULL. */
 const char *pgqi_field_text(const PGresult *res, int row, int column);
 double pgqi_field_float(const PGresult *res, int row, int column);

@@ -124,6 +124,16 @@ static void fill_params(pgqi_params *p, const char *topic, const pgqi_outgoing *
     pgqi_free(kinds);
 }
 
+static pgq_status read_ids(pgq *q, const PGresult *res, size_t n, int64_t *ids)
+{
+    const char *elements = pgqi_field_int8s(res, 0, 3, n);
+
+    if (!elements)
+        return pgqi_error_set(&q->error, PGQ_VERSION, "the namespace gave out other ids than %zu", n);
+    pgqi_get_int8s(elements, n, ids);
+    return PGQ_OK;
+}
+
 static pgq_status publish_all(pgq *q, const char *topic, const pgqi_outgoing *messages, size_t n,
                               int64_t *ids)
 {
@@ -132,8 +142,8 @@ static pgq_status publish_all(pgq *q, const char *topic, const pgqi_outgoing *me
     PGresult *res;
 
     fill_params(&p, topic, messages, n);
-    status =
-        pgqi_call(q, "SELECT code, detail, failed, id FROM %s._topic_publish_many($1, $2, $3, $4)", &p, &res);
+    status = pgqi_call(q, "SELECT code, detail, failed, ids FROM %s._topic_publish_many($1, $2, $3, $4)", &p,
+                       &res);
     pgqi_params_free(&p);
     if (status != PGQ_OK)
         return status;
@@ -141,9 +151,9 @@ static pgq_status publish_all(pgq *q, const char *topic, const pgqi_outgoing *me
         status = pgqi_error_from_code(&q->error, PQgetvalue(res, 0, 0), PQgetvalue(res, 0, 1));
         if (!PQgetisnull(res, 0, 2))
             at_fault(q, status, (size_t)pgqi_field_int(res, 0, 2), n);
+    } else if (ids) {
+        status = read_ids(q, res, n, ids);
     }
-    for (size_t i = 0; status == PGQ_OK && ids && i < n; i++)
-        ids[i] = pgqi_field_int(res, (int)i, 3);
     PQclear(res);
     return status;
 }

@@ -111,11 +111,10 @@ pgq_status pgq_topic_subscribe(pgq *q, const char *topic, const pgq_subscribe_op
     return status;
 }
 
-/* A message's columns begin at the eighth. */
-#define TOPIC_COLUMNS "code, detail, number, xid, batch, new_position, trimmed, " PGQI_TOPIC_MESSAGE_COLUMNS
-enum { NUMBER = 2, XID = 3, BATCH = 4, NEW_POSITION = 5, TRIMMED = 6, MESSAGE = 7 };
+/* The last row is the report: see _topic_read. */
+enum { ID = 0, KIND = 1, PAYLOAD = 4, XID = 5, REPORT_MORE = 1, REPORT_TRIMMED = 2 };
 
-const char pgqi_topic_read_sql[] = "SELECT " TOPIC_COLUMNS " FROM %s._topic_read($1, $2, $3)";
+const char pgqi_topic_read_sql[] = "SELECT " PGQI_TOPIC_MESSAGE_COLUMNS " FROM %s._topic_read($1, $2, $3)";
 
 void pgqi_topic_read_params(pgqi_params *p, const pgq_subscriber *s, int max)
 {
@@ -129,33 +128,34 @@ void pgqi_topic_read_params(pgqi_params *p, const pgq_subscriber *s, int max)
 /* Behind the last of n messages; the report stands in row n. NULL if memory ran out. */
 static char *position_behind(const PGresult *res, int n)
 {
-    const char *batch = PQgetvalue(res, n, BATCH);
-    size_t size = strlen(batch) + 64;
+    const char *told = PQgetvalue(res, n, PAYLOAD);
+    size_t size = strlen(told) + 64;
     char *text;
 
-    if (!PQgetisnull(res, n, NEW_POSITION))
-        return pgqi_strdup(PQgetvalue(res, n, NEW_POSITION));
+    if (!(pgqi_field_int(res, n, KIND) & REPORT_MORE))
+        return pgqi_strdup(told);
     text = pgqi_alloc(1, size);
     if (text)
-        snprintf(text, size, "%s/%lld/%lld/%lld", batch, (long long)pgqi_field_int(res, n - 1, NUMBER),
-                 (long long)pgqi_field_int(res, n - 1, XID), (long long)pgqi_field_int(res, n - 1, MESSAGE));
+        snprintf(text, size, "%s/%lld/%lld", told, (long long)pgqi_field_int(res, n - 1, XID),
+                 (long long)pgqi_field_int(res, n - 1, ID));
     return text;
 }
 
 pgq_status pgqi_page_read(pgq_subscriber *s, PGresult *res, pgqi_page *page)
 {
     int n = PQntuples(res) - 1;
+    int64_t report = pgqi_field_int(res, n, KIND);
     pgq *q = s->q;
 
     page->messages = NULL;
     page->position = NULL;
-    if (!PQgetisnull(res, 0, 0)) {
-        pgqi_error_from_code(&q->error, PQgetvalue(res, 0, 0), PQgetvalue(res, 0, 1));
+    if (report < 0) {
+        pgqi_error_from_code(&q->error, "MQ001", PQgetvalue(res, n, PAYLOAD));
         PQclear(res);
         return q->error.status;
     }
-    s->trimmed |= (int)pgqi_field_int(res, n, TRIMMED);
-    if (PQgetisnull(res, n, NEW_POSITION) || strcmp(PQgetvalue(res, n, NEW_POSITION), s->position) != 0) {
+    s->trimmed |= (report & REPORT_TRIMMED) != 0;
+    if ((report & REPORT_MORE) || strcmp(PQgetvalue(res, n, PAYLOAD), s->position) != 0) {
         page->position = position_behind(res, n);
         if (!page->position) {
             PQclear(res);
@@ -163,7 +163,7 @@ pgq_status pgqi_page_read(pgq_subscriber *s, PGresult *res, pgqi_page *page)
         }
     }
     if (n > 0) {
-        pgq_status status = pgqi_messages_make(q, s->topic, res, MESSAGE, n, &page->messages);
+        pgq_status status = pgqi_messages_make(q, s->topic, res, ID, n, &page->messages);
 
         if (status != PGQ_OK && status != PGQ_HOOK)
             pgqi_page_free(page);
@@ -266,7 +266,8 @@ pgq_status pgq_topic_latest(pgq_subscriber *subscriber, pgq_messages **out)
     p.prepare = 1;
     pgqi_add_text(&p, subscriber->topic);
     pgqi_add_text(&p, subscriber->position);
-    return read_now(subscriber, "SELECT " TOPIC_COLUMNS " FROM %s._topic_latest($1, $2)", &p, out);
+    return read_now(subscriber, "SELECT " PGQI_TOPIC_MESSAGE_COLUMNS " FROM %s._topic_latest($1, $2)", &p,
+                    out);
 }
 
 /* One of them is to be the other. */

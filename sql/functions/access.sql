@@ -56,6 +56,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     p record := mq._part(part);
     total regclass;
+    segment regclass;
     log record;
 BEGIN
     PERFORM mq._grant(role, p.functions, p.but, VARIADIC p.tables);
@@ -66,6 +67,10 @@ BEGIN
         -- Which segment is the current one is to be seen, not set.
         FOR log IN SELECT l.ids, l.current FROM mq.topic_log l LOOP
             EXECUTE format('GRANT USAGE ON %s TO %I; GRANT SELECT ON %s TO %2$I', log.ids, role, log.current);
+        END LOOP;
+    ELSE
+        FOR segment IN SELECT s.messages FROM mq.topic_segment s LOOP
+            EXECUTE format('GRANT SELECT ON %s TO %I', segment, role);
         END LOOP;
     END IF;
     INSERT INTO mq.granted (role, part) VALUES (role, part) ON CONFLICT ON CONSTRAINT granted_pkey DO NOTHING;

@@ -17,14 +17,13 @@ BEGIN
     "check" := 'untended';
     severity := 'warning';
     advice := format('Have somebody call it now and then, in a transaction of its own: SELECT %s.topic_tend();', ns::regnamespace);
-    FOR s IN SELECT DISTINCT ON (l.id) l.topic, t AS segment, c.oid AS partition,
+    FOR s IN SELECT DISTINCT ON (l.id) l.topic, t AS segment,
                     mq._ms_since(COALESCE(t.sealed, t.opened) + l.retain_ms * interval '1 ms') AS late, l.retain_ms
              FROM mq.topic_log l JOIN mq.topic_segment t ON t.log_id = l.id
-             JOIN pg_class c ON c.relnamespace = ns AND c.relname = 'topic_message_' || t.id
-             WHERE pg_relation_size(c.oid) > 0
+             WHERE pg_relation_size(t.messages) > 0
                -- One that is not sealed though there is another behind it has a writer.
                AND (t.sealed IS NOT NULL OR NOT EXISTS (SELECT FROM mq.topic_segment n WHERE n.log_id = l.id AND n.number > t.number))
-               AND NOT EXISTS (SELECT FROM pg_locks k WHERE k.relation = c.oid AND k.pid <> pg_backend_pid())
+               AND NOT EXISTS (SELECT FROM pg_locks k WHERE k.relation = t.messages AND k.pid <> pg_backend_pid())
              ORDER BY l.id, t.number LOOP
         CONTINUE WHEN s.late < GREATEST(s.retain_ms, wait_age_ms);
         IF own THEN
@@ -32,7 +31,7 @@ BEGIN
         END IF;
         subject := CASE WHEN s.topic = '' THEN 'common log' ELSE s.topic END;
         age_ms := s.late;
-        bytes := pg_total_relation_size(s.partition);
+        bytes := pg_total_relation_size((s.segment).messages);
         message := format('messages of %s are over since %s and still there: nobody has called topic_tend',
                           CASE WHEN s.topic = '' THEN 'the common log of topics' ELSE format('topic "%s"', s.topic) END, mq._span(s.late));
         RETURN NEXT;
@@ -58,8 +57,7 @@ BEGIN
                      bool_or(l.locktype = 'advisory') AS writes
               FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.datid = l.database
               WHERE (l.locktype = 'advisory' AND l.classid = 'mq.topic_segment'::regclass::oid AND l.objsubid = 2 AND l.objid > 0
-                     OR l.locktype = 'relation' AND l.relation IN (SELECT i.inhrelid FROM pg_inherits i
-                                                                   WHERE i.inhparent = 'mq.topic_message'::regclass))
+                     OR l.locktype = 'relation' AND l.relation IN (SELECT t.messages FROM mq.topic_segment t))
                 AND l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
               GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start) s
         WHERE s.ms >= scope_age_ms;

@@ -77,14 +77,14 @@ $$;
 -- Whether a log holds a message of a topic.
 CREATE OR REPLACE FUNCTION mq._holds(log_id integer, topic text) RETURNS boolean
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    s record;
+    messages regclass;
+    found_one boolean;
 BEGIN
-    PERFORM mq._hear(l.current) FROM mq.topic_log l WHERE l.id = _holds.log_id;
-    FOR s IN SELECT t.id FROM mq.topic_segment t WHERE t.log_id = _holds.log_id LOOP
-        IF EXISTS (SELECT FROM mq.topic_message m WHERE m.segment = s.id AND m.topic = _holds.topic) THEN
+    FOR messages IN SELECT t.messages FROM mq.topic_segment t WHERE t.log_id = _holds.log_id LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || messages || ' m WHERE m.topic = $1)' INTO found_one USING topic;
+        IF found_one THEN
             RETURN true;
         END IF;
     END LOOP;

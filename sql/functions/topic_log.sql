@@ -4,14 +4,21 @@
 --   0:          whoever tends the logs
 --   a segment:  held shared, to the end of the transaction, by whoever writes to it; exclusively by whoever seals it
 
--- Has this session hear of segments that others have made: to take a lock that is not held is to hear of all that has been
--- changed, and this one is given back at once. A session that has held mq.topic_message since before knows nothing of
--- them else; its inserts would fail, and its reads find nothing there. Always true.
-CREATE OR REPLACE FUNCTION mq._hear(current regclass) RETURNS boolean
-LANGUAGE sql AS $$ SELECT pg_relation_is_updatable(current, false) >= 0 $$;
+-- Whoever has a privilege on one object gets it on another.
+CREATE OR REPLACE FUNCTION mq._grant_alike(privilege text, model regclass, made regclass) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    grantee oid;
+BEGIN
+    FOR grantee IN SELECT a.grantee FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
+                   WHERE c.oid = model AND a.privilege_type = privilege AND a.grantee <> c.relowner LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', privilege, made, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
+    END LOOP;
+END $$;
 
--- A new segment, free. Its place in the doorbell's keys and in mq.topic_message is its id.
-CREATE OR REPLACE FUNCTION mq._make_segment() RETURNS integer
+-- A new segment, free. Its place in the doorbell's keys and in mq.topic_message is its id. Who may read mq.topic_message may
+-- read it.
+CREATE OR REPLACE FUNCTION mq._make_segment() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ns text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_segment'::regclass);
@@ -23,8 +30,8 @@ BEGIN
                    'WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false)', ns, made);
     EXECUTE format('CREATE INDEX ON %s.topic_message_%s (topic, xid, id)', ns, made);
     EXECUTE format('ALTER TABLE %1$s.topic_message ATTACH PARTITION %1$s.topic_message_%2$s FOR VALUES IN (%2$s)', ns, made);
-    INSERT INTO mq.topic_segment (id) VALUES (made);
-    RETURN made;
+    INSERT INTO mq.topic_segment (id, messages) VALUES (made, format('%s.topic_message_%s', ns, made)::regclass);
+    PERFORM mq._grant_alike('SELECT', 'mq.topic_message', format('%s.topic_message_%s', ns, made)::regclass);
 END $$;
 
 -- What changes logs has to see what whoever held key 0 before has done; a sequence that is set in the light of an old
@@ -35,16 +42,19 @@ LANGUAGE sql STABLE AS $$
     WHERE current_setting('transaction_isolation') NOT LIKE 'read %'
 $$;
 
--- Opens a segment for a log; the caller holds key 0.
+-- Opens a segment for a log; the caller holds key 0. It is one behind which another has been made since: a session that
+-- is just learning of partitions when one is attached may never hear of that one, but does with the next. Its inserts
+-- would fail; what it reads it does not read by way of mq.topic_message.
 CREATE OR REPLACE FUNCTION mq._open_segment(log_id integer, first_id bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    free integer := (SELECT min(s.id) FROM mq.topic_segment s WHERE s.number IS NULL);
+    free integer;
     last mq.topic_segment;
 BEGIN
-    IF free IS NULL THEN
-        free := mq._make_segment();
-    END IF;
+    WHILE (SELECT count(*) < 2 FROM mq.topic_segment s WHERE s.number IS NULL) LOOP
+        PERFORM mq._make_segment();
+    END LOOP;
+    free := (SELECT min(s.id) FROM mq.topic_segment s WHERE s.number IS NULL);
     SELECT t.* INTO last FROM mq.topic_segment t WHERE t.log_id = _open_segment.log_id ORDER BY t.number DESC LIMIT 1;
     UPDATE mq.topic_segment s
     SET log_id = _open_segment.log_id, number = nextval('mq.topic_number'), first_id = _open_segment.first_id,
@@ -53,14 +63,11 @@ BEGIN
     RETURN free;
 END $$;
 
--- Gives a log what it lacks: its sequences, and its first segment. Each role that may use those of the common log
--- may use them.
+-- Gives a log what it lacks: its sequences, and its first segment. Who may use those of the common log may use them.
 CREATE OR REPLACE FUNCTION mq._make_log(log_id integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ns text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_log'::regclass);
-    like_this regclass := (SELECT l.current FROM mq.topic_log l WHERE l.topic = '');
-    grantee oid;
 BEGIN
     IF (SELECT l.current IS NOT NULL FROM mq.topic_log l WHERE l.id = log_id) THEN
         RETURN;
@@ -71,11 +78,8 @@ BEGIN
     UPDATE mq.topic_log l SET current = format('%s.topic_current_%s', ns, log_id), ids = format('%s.topic_ids_%s', ns, log_id)
     WHERE l.id = log_id;
     PERFORM setval(l.current, mq._open_segment(log_id, 0)) FROM mq.topic_log l WHERE l.id = log_id;
-    FOR grantee IN SELECT DISTINCT a.grantee FROM pg_catalog.pg_class c, aclexplode(c.relacl) a
-                   WHERE c.oid = like_this AND a.grantee <> c.relowner LOOP
-        EXECUTE format('GRANT SELECT ON SEQUENCE %1$s.topic_current_%2$s TO %3$s; GRANT USAGE ON SEQUENCE %1$s.topic_ids_%2$s TO %3$s',
-                       ns, log_id, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE grantee::regrole::text END);
-    END LOOP;
+    PERFORM mq._grant_alike('SELECT', c.current, l.current), mq._grant_alike('USAGE', c.ids, l.ids)
+    FROM mq.topic_log l, mq.topic_log c WHERE l.id = log_id AND c.topic = '';
 END $$;
 
 -- Takes a log away; its segments are sealed, and emptied by whoever tends the logs. Nobody publishes to it any more.
@@ -93,20 +97,18 @@ BEGIN
 END $$;
 
 -- Whether a subscriber that holds retention back has not read all of a sealed segment; his limit aside.
-CREATE OR REPLACE FUNCTION mq._unread_in(segment integer, topic text, after text) RETURNS boolean
+CREATE OR REPLACE FUNCTION mq._unread_in(messages regclass, topic text, after text) RETURNS boolean
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     seen pg_snapshot := split_part(after, '/', 1);
-    turned xid8[] := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x);
+    unread boolean;
 BEGIN
-    RETURN EXISTS (SELECT FROM mq.topic_message m WHERE m.segment = _unread_in.segment
-                   AND m.topic = _unread_in.topic AND m.xid >= pg_snapshot_xmax(seen))
-        OR EXISTS (SELECT FROM unnest(turned) t (x) CROSS JOIN LATERAL (
-                       SELECT m.id FROM mq.topic_message m
-                       WHERE m.segment = _unread_in.segment AND m.topic = _unread_in.topic AND m.xid = t.x
-                       ORDER BY m.xid, m.id LIMIT 1) w);
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || messages || ' m WHERE m.topic = $1 AND m.xid >= pg_snapshot_xmax($2))
+        OR EXISTS (SELECT FROM pg_snapshot_xip($2) t (x) CROSS JOIN LATERAL (
+                       SELECT m.id FROM ' || messages || ' m
+                       WHERE m.topic = $1 AND m.xid = t.x ORDER BY m.xid, m.id LIMIT 1) w)' INTO unread USING topic, seen;
+    RETURN unread;
 END $$;
 
 -- Whether somebody holds a sealed segment's messages back, and is still allowed to.
@@ -122,7 +124,7 @@ BEGIN
                         ELSE t.topic = log_topic END LOOP
         position := mq._last_position(h.id);
         IF NOT pg_visible_in_snapshot(s.sealed_by, split_part(position, '/', 1)::pg_snapshot)
-           AND mq._unread_in(s.id, h.topic, position) THEN
+           AND mq._unread_in(s.messages, h.topic, position) THEN
             RETURN true;
         END IF;
     END LOOP;
@@ -134,10 +136,10 @@ END $$;
 CREATE OR REPLACE FUNCTION mq._empty_segment(segment integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    ns text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_segment'::regclass);
+    messages regclass := (SELECT s.messages FROM mq.topic_segment s WHERE s.id = segment);
 BEGIN
-    EXECUTE format('LOCK TABLE %s.topic_message_%s IN ACCESS EXCLUSIVE MODE NOWAIT', ns, segment);
-    EXECUTE format('TRUNCATE %s.topic_message_%s', ns, segment);
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', messages);
+    EXECUTE format('TRUNCATE %s', messages);
     -- One that was held back may go after a later one.
     UPDATE mq.topic_segment t SET trimmed = GREATEST(t.trimmed, s.number), trimmed_by = GREATEST(t.trimmed_by, s.sealed_by)
     FROM mq.topic_segment s WHERE s.id = segment AND t.log_id = s.log_id AND t.id <> segment;
@@ -208,7 +210,6 @@ BEGIN
         RETURN 1000;
     END IF;
     FOR l IN SELECT t.* FROM mq.topic_log t ORDER BY t.id LOOP
-        PERFORM mq._hear(l.current);
         again := mq._tend_log(l) OR again;
         next_ms := LEAST(next_ms, GREATEST(l.retain_ms / 16, 20), CASE WHEN l.max_messages IS NOT NULL THEN 1000 END);
     END LOOP;

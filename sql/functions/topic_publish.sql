@@ -35,7 +35,9 @@ BEGIN
         segment := pg_sequence_last_value(current);
         EXIT WHEN segment = locked;
     END LOOP;
-    heard := mq._hear(current);
+    -- A transaction that has published before does not hear of partitions that were attached since, unless it takes a lock
+    -- that it does not hold: this one is given back at once.
+    heard := pg_relation_is_updatable(current, false) >= 0;
 END $$;
 
 -- What the queues bound to a topic get. Each takes or refuses as a send to it would.
@@ -67,10 +69,11 @@ BEGIN
     END LOOP;
 END $$;
 
--- All or nothing, ids in input order. headers, and each of them, may be NULL. On failure one row, with failed the
--- 1-based number of the message at fault.
-CREATE OR REPLACE FUNCTION mq._topic_publish_many(topic text, payloads bytea[], kinds smallint[], headers text[])
-RETURNS TABLE (code text, detail text, failed integer, id bigint)
+-- All or nothing, ids in input order. headers, and each of them, may be NULL. failed: the 1-based number of the message at
+-- fault.
+CREATE OR REPLACE FUNCTION mq._topic_publish_many(
+    topic text, payloads bytea[], kinds smallint[], headers text[], OUT code text, OUT detail text, OUT failed integer, OUT ids bigint[]
+)
 LANGUAGE plpgsql AS $$
 DECLARE
     now CONSTANT timestamptz := clock_timestamp();
@@ -78,15 +81,19 @@ DECLARE
     e record;
     r record;
 BEGIN
-    IF mq._topic_fault(topic) IS NOT NULL THEN
-        RETURN QUERY SELECT 'MQ001', mq._topic_fault(topic), NULL::integer, NULL::bigint;
+    -- Most names are seen to be good by this.
+    detail := CASE WHEN topic ~ '^[!-~]([ -~]{0,158}[!-~])?$' THEN NULL ELSE mq._topic_fault(topic) END;
+    IF detail IS NOT NULL THEN
+        code := 'MQ001';
         RETURN;
     END IF;
     IF headers IS NOT NULL OR array_position(payloads, NULL) IS NOT NULL OR 2 = ANY (kinds) THEN
         FOR i IN 1 .. COALESCE(cardinality(payloads), 0) LOOP
             o := mq._message_fault(NULL, -1, payloads[i], kinds[i], NULL, NULL, NULL, headers[i]);
             IF o.code IS NOT NULL THEN
-                RETURN QUERY SELECT o.code, o.detail, i, NULL::bigint;
+                code := o.code;
+                detail := o.detail;
+                failed := i;
                 RETURN;
             END IF;
         END LOOP;
@@ -98,14 +105,18 @@ BEGIN
             r := mq._fan_out(topic, payloads, kinds, headers);
             PERFORM mq._raise(r.code, r.detail);
         EXCEPTION WHEN SQLSTATE 'MQ001' OR SQLSTATE 'MQ004' THEN
-            RETURN QUERY SELECT r.code, r.detail, r.failed, NULL::bigint;
+            code := r.code;
+            detail := r.detail;
+            failed := r.failed;
             RETURN;
         END;
     END IF;
-    RETURN QUERY INSERT INTO mq.topic_message AS m (segment, id, xid, published, kind, topic, headers, payload)
-        SELECT e.segment, nextval(e.ids), pg_current_xact_id(), now, u.kind, _topic_publish_many.topic, u.headers::json, u.payload
-        FROM (SELECT unnest(kinds) AS kind, unnest(payloads) AS payload, unnest(_topic_publish_many.headers) AS headers) u
-        RETURNING NULL::text, NULL::text, NULL::integer, m.id;
+    -- Given out first, and in an array: a row for each message would cost a tenth of its publishing.
+    ids := ARRAY(SELECT nextval(e.ids) FROM generate_series(1, cardinality(payloads)));
+    INSERT INTO mq.topic_message (segment, id, xid, published, kind, topic, headers, payload)
+    SELECT e.segment, u.id, pg_current_xact_id(), now, u.kind, _topic_publish_many.topic, u.headers::json, u.payload
+    FROM (SELECT unnest(_topic_publish_many.ids) AS id, unnest(kinds) AS kind, unnest(payloads) AS payload,
+                 unnest(_topic_publish_many.headers) AS headers) u;
     PERFORM mq._ring(e.class, e.bell);
 END $$;
 
@@ -118,7 +129,7 @@ DECLARE
     e record;
     rung boolean;
 BEGIN
-    -- The common case, in one statement more than the way in. Most names are seen to be good by this.
+    -- The common case, in one statement more than the way in.
     IF kind < 2 AND headers IS NULL AND payload IS NOT NULL AND topic ~ '^[!-~]([ -~]{0,158}[!-~])?$' THEN
         e := mq._topic_enter(topic);
         IF NOT e.bound THEN
@@ -130,7 +141,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    SELECT p.code, p.detail, p.id INTO code, detail, id FROM mq._topic_publish_many(
+    SELECT p.code, p.detail, p.ids[1] INTO code, detail, id FROM mq._topic_publish_many(
         topic, ARRAY[payload], ARRAY[kind], CASE WHEN headers IS NOT NULL THEN ARRAY[headers] END) p;
 END $$;
 
@@ -168,13 +179,8 @@ CREATE OR REPLACE FUNCTION mq.topic_publish_many(topic text, payloads text[]) RE
 LANGUAGE plpgsql AS $$
 DECLARE
     texts bytea[] := ARRAY(SELECT convert_to(p.t, 'UTF8') FROM unnest(payloads) WITH ORDINALITY AS p (t, i) ORDER BY p.i);
-    ids bigint[] := '{}';
-    r record;
+    r record := mq._topic_publish_many(topic, texts, array_fill(1::smallint, ARRAY[cardinality(texts)]), NULL);
 BEGIN
-    FOR r IN SELECT * FROM mq._topic_publish_many(topic, texts, array_fill(1::smallint, ARRAY[cardinality(texts)]), NULL) LOOP
-        PERFORM mq._raise(r.code, COALESCE('message ' || r.failed || format(' of %s: ', cardinality(texts)), '') || r.detail)
-        WHERE r.code IS NOT NULL;
-        ids := ids || r.id;
-    END LOOP;
-    RETURN ids;
+    PERFORM mq._raise(r.code, COALESCE('message ' || r.failed || format(' of %s: ', cardinality(texts)), '') || r.detail) WHERE r.code IS NOT NULL;
+    RETURN r.ids;
 END $$;

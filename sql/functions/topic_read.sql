@@ -65,6 +65,20 @@ EXCEPTION WHEN data_exception OR invalid_parameter_value THEN
     RETURN format('"%s" is no position in a topic', left(after, 80));
 END $$;
 
+-- The report of _topic_read on a position that is none to read from; all NULL: it is one.
+CREATE OR REPLACE FUNCTION mq._no_position(after text) RETURNS mq.topic_message
+LANGUAGE plpgsql AS $$
+DECLARE
+    report mq.topic_message;
+    fault text := mq._position_fault(after);
+BEGIN
+    IF fault IS NOT NULL THEN
+        report.kind := -1;
+        report.payload := convert_to(fault, 'UTF8');
+    END IF;
+    RETURN report;
+END $$;
+
 -- Where a subscriber may start: 'now', 'oldest', or a position. NULL: it is none of these.
 CREATE OR REPLACE FUNCTION mq._start(start text, OUT code text, OUT detail text, OUT "position" text)
 LANGUAGE plpgsql AS $$
@@ -90,27 +104,26 @@ BEGIN
 END $$;
 
 -- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
--- order; the log; and its newest segment's trimmed_by. A sealed one was complete before its sealing was visible. Whoever calls it
--- has set the rest of what it needs.
+-- order; the tables to read, by name; the log; and its newest segment's trimmed_by. A sealed one
+-- was complete before its sealing was visible. Whoever calls it has set the rest of what it needs.
+-- By way of mq.topic_message nobody reads: a session may not know of a partition and would pass over what is there.
 CREATE OR REPLACE FUNCTION mq._segments_to_read(
     topic text, seen pg_snapshot, from_number bigint,
-    OUT ids integer[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
+    OUT ids integer[], OUT tables text[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    current regclass;
 BEGIN
-    SELECT t.id, t.current INTO log, current FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic;
-    IF NOT FOUND THEN
-        SELECT t.id, t.current INTO log, current FROM mq.topic_log t WHERE t.topic = '';
+    log := (SELECT t.id FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic);
+    IF log IS NULL THEN
+        log := (SELECT t.id FROM mq.topic_log t WHERE t.topic = '');
     END IF;
-    SELECT array_agg(w.id), array_agg(w.number), (array_agg(w.trimmed_by))[count(*)] INTO ids, numbers, trimmed_by FROM (
-        SELECT s.id, s.number, s.trimmed_by FROM mq.topic_segment s
+    SELECT array_agg(w.id), array_agg(w.messages::text), array_agg(w.number), (array_agg(w.trimmed_by))[count(*)]
+    INTO ids, tables, numbers, trimmed_by FROM (
+        SELECT s.id, s.messages, s.number, s.trimmed_by FROM mq.topic_segment s
         WHERE s.log_id = log AND s.number >= COALESCE(from_number, 0)
           AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
         ORDER BY s.number) w;
-    PERFORM mq._hear(current);
 END $$;
 
 -- Whether messages of a log were removed that somebody at seen, who has come to segment number in the batch that follows, may
@@ -128,20 +141,17 @@ BEGIN
        AND NOT COALESCE(pg_visible_in_snapshot(last.trimmed_by, seen), false);
 END $$;
 
--- The next messages of a topic, up to many, in order; then a row of report, with id NULL: new_position, behind what was
--- read, NULL if there may be more; then it is batch and '/number/xid/id' of the last message. trimmed: messages that were
--- not read may have been removed, their time being over. An unknown topic has no messages.
--- The plans are made for each call: which segment, that is which table, stands in the variables. So the two queries here
--- are the only ones.
-CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer)
-RETURNS TABLE (
-    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
-    xid xid8, batch text, new_position text, trimmed boolean
-)
+-- The next messages of a topic, up to many, in order, as they are stored: whole rows go through a function at two thirds of
+-- what some of their columns cost. Then a row of report, with id NULL:
+--   kind     -1: after is no position to read from; payload says why. Else the sum of
+--             1: there may be more: the position is payload || '/' || xid || '/' || id of the last message; else it is payload;
+--             2: messages that were not read may have been removed, their time being over.
+--   topic     what the positions of these messages begin with; headers: {segment: number}.
+-- An unknown topic has no messages. The plans are made for each call, as which table is read is seen then. So the two
+-- queries here are the only ones.
+CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer) RETURNS SETOF mq.topic_message
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-#variable_conflict use_column
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
     now pg_snapshot := mq._visible_now();
@@ -150,38 +160,38 @@ DECLARE
     s record;
     got bigint := 0;
     n bigint;
+    trimmed boolean := false;
+    report mq.topic_message;
     first_seen CONSTANT pg_snapshot := p.seen;
     first_number CONSTANT bigint := p.number;
 BEGIN
     IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        detail := mq._position_fault(after);
-        IF detail IS NOT NULL THEN
-            code := 'MQ001';
-            RETURN NEXT;
+        report := mq._no_position(after);
+        IF report.kind IS NOT NULL THEN
+            RETURN NEXT report;
             RETURN;
         END IF;
     END IF;
-    trimmed := false;
     LOOP
         upto := COALESCE(p.upto, now);
         turned := CASE WHEN pg_snapshot_xmin(p.seen) < pg_snapshot_xmax(p.seen) THEN mq._turned(p.seen, upto) END;
         s := mq._segments_to_read(topic, p.seen, p.number);
-        FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
+        FOR i IN 1 .. COALESCE(cardinality(s.tables), 0) LOOP
             IF s.numbers[i] IS DISTINCT FROM p.number THEN
+                p.number := s.numbers[i];
                 p.xid := '0';
                 p.id := 0;
             END IF;
             IF p.xid < pg_snapshot_xmax(p.seen) THEN
                 IF turned IS NOT NULL THEN
-                    RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
-                            NULL::boolean
-                        -- One after the other: = ANY would not come in order, and with the order all of the topic would be
-                        -- gone through.
-                        FROM unnest(turned) t (x) CROSS JOIN LATERAL (
-                            SELECT w.* FROM mq.topic_message w
-                            WHERE w.segment = s.ids[i] AND w.topic = _topic_read.topic AND w.xid = t.x AND (w.xid, w.id) > (p.xid, p.id)
-                            ORDER BY w.xid, w.id LIMIT many - got) m
-                        WHERE t.x >= p.xid LIMIT many - got;
+                    -- One after the other: = ANY would not come in order, and with the order all of the topic would be
+                    -- gone through.
+                    RETURN QUERY EXECUTE
+                        'SELECT m.* FROM unnest($1) t (x) CROSS JOIN LATERAL (
+                             SELECT w.* FROM ' || s.tables[i] || ' w
+                             WHERE w.topic = $2 AND w.xid = t.x AND (w.xid, w.id) > ($3, $4) ORDER BY w.xid, w.id LIMIT $5) m
+                         WHERE t.x >= $3 LIMIT $5'
+                        USING turned, topic, p.xid, p.id, many - got;
                     GET DIAGNOSTICS n = ROW_COUNT;
                     got := got + n;
                     EXIT WHEN got >= many;
@@ -189,41 +199,36 @@ BEGIN
                 p.xid := pg_snapshot_xmax(p.seen);
                 p.id := 0;
             END IF;
-            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
-                    NULL::boolean
-                FROM mq.topic_message m
-                WHERE m.segment = s.ids[i] AND m.topic = _topic_read.topic AND (m.xid, m.id) > (p.xid, p.id)
-                  AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
-                ORDER BY m.xid, m.id LIMIT many - got;
+            RETURN QUERY EXECUTE
+                'SELECT m.* FROM ' || s.tables[i] || ' m
+                 WHERE m.topic = $1 AND (m.xid, m.id) > ($2, $3) AND m.xid < pg_snapshot_xmax($4)
+                   AND (m.xid < pg_snapshot_xmin($4) OR pg_visible_in_snapshot(m.xid, $4))
+                 ORDER BY m.xid, m.id LIMIT $5'
+                USING topic, p.xid, p.id, upto, many - got;
             GET DIAGNOSTICS n = ROW_COUNT;
             got := got + n;
             EXIT WHEN got >= many;
         END LOOP;
         -- The current segment is not emptied: who reads in no other loses nothing while he reads.
-        trimmed := trimmed OR cardinality(s.ids) > 1 OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, first_seen);
+        trimmed := trimmed OR cardinality(s.tables) > 1 OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, first_seen);
         EXIT WHEN got > 0 OR p.upto IS NULL;
         -- That batch was at its end: what has come since.
         p.seen := p.upto;
         p.upto := NULL;
         p.number := NULL;
     END LOOP;
-    batch := p.seen::text || '/' || upto::text;
-    new_position := CASE WHEN got < many THEN upto END;
-    trimmed := trimmed AND mq._trimmed(s.log, first_seen, first_number);
-    RETURN NEXT;
+    report.kind := CASE WHEN got < many THEN 0 ELSE 1 END + CASE WHEN trimmed AND mq._trimmed(s.log, first_seen, first_number) THEN 2 ELSE 0 END;
+    report.topic := p.seen::text || '/' || upto::text;
+    report.headers := json_object(s.ids::text[], s.numbers::text[]);
+    report.payload := convert_to(CASE WHEN got < many THEN upto::text ELSE report.topic || '/' || p.number END, 'UTF8');
+    RETURN NEXT report;
 END $$;
 
--- The newest message of a topic that was not read, in the order of reading; then the report, whose position is behind
--- all there is.
-CREATE OR REPLACE FUNCTION mq._topic_latest(topic text, after text)
-RETURNS TABLE (
-    code text, detail text, id bigint, published timestamptz, kind smallint, headers json, payload bytea, number bigint,
-    xid xid8, batch text, new_position text, trimmed boolean
-)
+-- The newest message of a topic that was not read, in the order of reading; then the report of _topic_read, whose position
+-- is behind all there is.
+CREATE OR REPLACE FUNCTION mq._topic_latest(topic text, after text) RETURNS SETOF mq.topic_message
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-#variable_conflict use_column
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
     now pg_snapshot := mq._visible_now();
@@ -234,12 +239,13 @@ DECLARE
     low_xid xid8;
     low_id bigint;
     s record;
+    n bigint;
+    report mq.topic_message;
 BEGIN
     IF pg_snapshot_xmax(seen) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        detail := mq._position_fault(after);
-        IF detail IS NOT NULL THEN
-            code := 'MQ001';
-            RETURN NEXT;
+        report := mq._no_position(after);
+        IF report.kind IS NOT NULL THEN
+            RETURN NEXT report;
             RETURN;
         END IF;
     END IF;
@@ -248,30 +254,31 @@ BEGIN
     LOOP
         turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto) ORDER BY x DESC);
         s := mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END);
-        FOR i IN REVERSE COALESCE(cardinality(s.ids), 0) .. 1 LOOP
+        FOR i IN REVERSE COALESCE(cardinality(s.tables), 0) .. 1 LOOP
             low_xid := '0';
             low_id := 0;
             IF rest AND s.numbers[i] = p.number THEN
                 low_xid := p.xid;
                 low_id := p.id;
             END IF;
-            RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
-                    NULL::boolean
-                FROM mq.topic_message m
-                WHERE m.segment = s.ids[i] AND m.topic = _topic_latest.topic AND (m.xid, m.id) > (low_xid, low_id)
-                  AND m.xid >= pg_snapshot_xmax(seen) AND m.xid < pg_snapshot_xmax(upto) AND pg_visible_in_snapshot(m.xid, upto)
-                ORDER BY m.xid DESC, m.id DESC LIMIT 1;
-            EXIT ranges WHEN FOUND;
+            RETURN QUERY EXECUTE
+                'SELECT m.* FROM ' || s.tables[i] || ' m
+                 WHERE m.topic = $1 AND (m.xid, m.id) > ($2, $3) AND m.xid >= pg_snapshot_xmax($4)
+                   AND m.xid < pg_snapshot_xmax($5) AND pg_visible_in_snapshot(m.xid, $5)
+                 ORDER BY m.xid DESC, m.id DESC LIMIT 1'
+                USING topic, low_xid, low_id, seen, upto;
+            GET DIAGNOSTICS n = ROW_COUNT;
+            EXIT ranges WHEN n > 0;
             IF cardinality(turned) > 0 THEN
-                RETURN QUERY SELECT NULL, NULL, m.id, m.published, m.kind, m.headers, m.payload, s.numbers[i], m.xid, NULL, NULL,
-                        NULL::boolean
-                    FROM unnest(turned) t (x) CROSS JOIN LATERAL (
-                        SELECT w.* FROM mq.topic_message w
-                        WHERE w.segment = s.ids[i] AND w.topic = _topic_latest.topic AND w.xid = t.x
-                          AND (w.xid, w.id) > (low_xid, low_id)
-                        ORDER BY w.xid DESC, w.id DESC LIMIT 1) m
-                    LIMIT 1;
-                EXIT ranges WHEN FOUND;
+                RETURN QUERY EXECUTE
+                    'SELECT m.* FROM unnest($1) t (x) CROSS JOIN LATERAL (
+                         SELECT w.* FROM ' || s.tables[i] || ' w
+                         WHERE w.topic = $2 AND w.xid = t.x AND (w.xid, w.id) > ($3, $4)
+                         ORDER BY w.xid DESC, w.id DESC LIMIT 1) m
+                     LIMIT 1'
+                    USING turned, topic, low_xid, low_id;
+                GET DIAGNOSTICS n = ROW_COUNT;
+                EXIT ranges WHEN n > 0;
             END IF;
         END LOOP;
         EXIT WHEN p.upto IS NULL OR rest;
@@ -279,10 +286,9 @@ BEGIN
         seen := p.seen;
         upto := p.upto;
     END LOOP;
-    batch := now;
-    new_position := now;
-    trimmed := mq._trimmed(s.log, p.seen, p.number);
-    RETURN NEXT;
+    report.kind := CASE WHEN mq._trimmed(s.log, p.seen, p.number) THEN 2 ELSE 0 END;
+    report.payload := convert_to(now::text, 'UTF8');
+    RETURN NEXT report;
 END $$;
 
 CREATE OR REPLACE FUNCTION mq._topic_items(topic text, after text, many integer, latest boolean) RETURNS SETOF mq.topic_item
@@ -302,8 +308,9 @@ BEGIN
             SELECT t.* FROM mq._topic_read(topic, r.position, many) t WHERE NOT latest
             UNION ALL
             SELECT t.* FROM mq._topic_latest(topic, r.position) t WHERE latest)
-        SELECT m.id, topic, mq._kind(m.kind), m.payload, mq._body(m.kind, m.payload), m.headers, m.published,
-               CASE WHEN latest THEN e.new_position ELSE format('%s/%s/%s/%s', e.batch, m.number, m.xid, m.id) END
+        SELECT m.id, _topic_items.topic, mq._kind(m.kind), m.payload, mq._body(m.kind, m.payload), m.headers, m.published,
+               CASE WHEN latest THEN convert_from(e.payload, 'UTF8')
+                    ELSE format('%s/%s/%s/%s', e.topic, e.headers->>m.segment::text, m.xid, m.id) END
         FROM read m, read e WHERE m.id IS NOT NULL AND e.id IS NULL;
 END $$;
 

@@ -165,8 +165,7 @@ END $$;
 -- How many messages a position is behind, counted up to most, and when the first of them was published.
 CREATE OR REPLACE FUNCTION mq._topic_lag(topic text, after text, most bigint, OUT behind bigint, OUT oldest timestamptz)
 LANGUAGE plpgsql
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
     turned xid8[] := ARRAY(SELECT x FROM pg_snapshot_xip(p.seen) x);
@@ -176,7 +175,7 @@ DECLARE
 BEGIN
     behind := 0;
     s := mq._segments_to_read(topic, p.seen, NULL);
-    FOR i IN 1 .. COALESCE(cardinality(s.ids), 0) LOOP
+    FOR i IN 1 .. COALESCE(cardinality(s.tables), 0) LOOP
         -- What is not read lies behind where the batch has come to, or was not visible in it; a batch may be long.
         low_xid := CASE WHEN p.upto IS NULL OR s.numbers[i] > p.number THEN '0' ELSE pg_snapshot_xmin(p.upto) END;
         low_id := 0;
@@ -189,20 +188,20 @@ BEGIN
             low_xid := pg_snapshot_xmax(p.seen);
             low_id := 0;
         END IF;
-        SELECT behind + count(*), LEAST(oldest, min(u.published)) INTO behind, oldest FROM (
-            (SELECT m.published FROM mq.topic_message m
-             WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND (m.xid, m.id) > (low_xid, low_id)
-               AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
-                    OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
-             ORDER BY m.xid, m.id LIMIT most - behind)
-            UNION ALL
-            (SELECT w.published FROM unnest(turned) t (x) CROSS JOIN LATERAL (
-                 SELECT m.published FROM mq.topic_message m
-                 WHERE m.segment = s.ids[i] AND m.topic = _topic_lag.topic AND m.xid = t.x
-                   AND (p.upto IS NULL OR NOT pg_visible_in_snapshot(m.xid, p.upto)
-                        OR (s.numbers[i], m.xid, m.id) > (p.number, p.xid, p.id))
-                 ORDER BY m.xid, m.id LIMIT most - behind) w
-             LIMIT most - behind)) u;
+        EXECUTE 'SELECT $1 + count(*), LEAST($2, min(u.published)) FROM (
+                (SELECT m.published FROM ' || s.tables[i] || ' m
+                 WHERE m.topic = $3 AND (m.xid, m.id) > ($4, $5)
+                   AND ($6 IS NULL OR NOT pg_visible_in_snapshot(m.xid, $6) OR ($7, m.xid, m.id) > ($8, $9, $10))
+                 ORDER BY m.xid, m.id LIMIT $11 - $1)
+                UNION ALL
+                (SELECT w.published FROM unnest($12) t (x) CROSS JOIN LATERAL (
+                     SELECT m.published FROM ' || s.tables[i] || ' m
+                     WHERE m.topic = $3 AND m.xid = t.x
+                       AND ($6 IS NULL OR NOT pg_visible_in_snapshot(m.xid, $6) OR ($7, m.xid, m.id) > ($8, $9, $10))
+                     ORDER BY m.xid, m.id LIMIT $11 - $1) w
+                 LIMIT $11 - $1)) u'
+            INTO behind, oldest
+            USING behind, oldest, topic, low_xid, low_id, p.upto, s.numbers[i], p.number, p.xid, p.id, most, turned;
         EXIT WHEN behind >= most;
     END LOOP;
     behind := LEAST(behind, most);
@@ -216,8 +215,7 @@ RETURNS TABLE (
     committed timestamptz, created timestamptz, "position" text
 )
 LANGUAGE plpgsql STABLE
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 BEGIN
     RETURN QUERY SELECT s.topic, s.name, l.behind, extract(epoch FROM clock_timestamp() - l.oldest)::double precision,
             mq._seconds(s.hold_ms), p.number, p.committed, s.created, p.position
@@ -232,20 +230,19 @@ END $$;
 -- The topics that the common log holds messages of.
 CREATE OR REPLACE FUNCTION mq._common_topics() RETURNS SETOF text
 LANGUAGE plpgsql STABLE
-SET jit = off SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    s record;
-    found_one text;
+    messages regclass;
 BEGIN
-    FOR s IN SELECT t.id FROM mq.topic_segment t JOIN mq.topic_log l ON l.id = t.log_id WHERE l.topic = '' LOOP
-        found_one := '';
-        LOOP
-            found_one := (SELECT m.topic FROM mq.topic_message m WHERE m.segment = s.id AND m.topic > found_one
-                          ORDER BY m.topic LIMIT 1);
-            EXIT WHEN found_one IS NULL;
-            RETURN NEXT found_one;
-        END LOOP;
+    FOR messages IN SELECT t.messages FROM mq.topic_segment t JOIN mq.topic_log l ON l.id = t.log_id WHERE l.topic = '' LOOP
+        -- From each to the next in the index.
+        RETURN QUERY EXECUTE
+            'WITH RECURSIVE found (topic) AS (
+                 (SELECT m.topic FROM ' || messages || ' m ORDER BY m.topic LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT m.topic FROM ' || messages || ' m WHERE m.topic > f.topic ORDER BY m.topic LIMIT 1)
+                 FROM found f WHERE f.topic IS NOT NULL)
+             SELECT f.topic FROM found f WHERE f.topic IS NOT NULL';
     END LOOP;
 END $$;
 
@@ -260,7 +257,6 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     common mq.topic_log := (SELECT l FROM mq.topic_log l WHERE l.topic = '');
-    ns oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'mq.topic_message'::regclass);
 BEGIN
     RETURN QUERY
         WITH names AS (
@@ -272,9 +268,7 @@ BEGIN
                CASE WHEN l.id IS NULL THEN common.max_messages ELSE l.max_messages END, g.behind, g.oldest,
                (SELECT t.published FROM mq._topic_latest(n.topic, '1:1:') t WHERE t.id IS NOT NULL),
                CASE WHEN l.id IS NOT NULL THEN (
-                   SELECT sum(pg_total_relation_size(c.oid))::bigint FROM mq.topic_segment s
-                   JOIN pg_catalog.pg_class c ON c.relnamespace = ns AND c.relname = 'topic_message_' || s.id
-                   WHERE s.log_id = l.id) END,
+                   SELECT sum(pg_total_relation_size(s.messages))::bigint FROM mq.topic_segment s WHERE s.log_id = l.id) END,
                (SELECT count(*) FROM mq.topic_subscriber s WHERE s.topic = n.topic),
                ARRAY(SELECT q.name FROM mq.topic_binding b JOIN mq.queue q ON q.id = b.queue_id WHERE b.topic = n.topic ORDER BY 1)
         FROM names n

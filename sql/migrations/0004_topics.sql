@@ -18,9 +18,10 @@ INSERT INTO mq.topic_log (topic, retain_ms) VALUES ('', 600000);
 -- A segment is a partition of mq.topic_message. Free: number is NULL. Then it is open to writers, from number to number
 -- in the order of their opening; then sealed, when no writer is in it any more and none will come. trimmed, trimmed_by:
 -- the last segment of the log that was emptied, and the transaction that had sealed it; they stand here and not in the
--- log, as rows of logs are locked by those who publish, create and set.
+-- log, as rows of logs are locked by those who publish, create and set. messages: the partition, by which it is read.
 CREATE TABLE mq.topic_segment (
     id         integer     PRIMARY KEY CHECK (id > 0),
+    messages   regclass    NOT NULL,
     log_id     integer,
     number     bigint,
     first_id   bigint,

@@ -16,12 +16,13 @@ reader() {  # NAME
         BEGIN
             IF who LIKE 'lib%' THEN
                 FOR r IN SELECT t.* FROM mq._topic_read(topic, old, n) t LOOP
-                    PERFORM mq._raise(r.code, r.detail);
                     IF r.id IS NULL THEN
-                        UPDATE at a SET position = COALESCE(r.new_position, r.batch || last), trimmed = r.trimmed WHERE a.name = who;
+                        PERFORM mq._raise('MQ001', convert_from(r.payload, 'UTF8')) WHERE r.kind < 0;
+                        UPDATE at a SET position = convert_from(r.payload, 'UTF8') || CASE WHEN r.kind & 1 = 1 THEN last ELSE '' END,
+                                        trimmed = r.kind & 2 = 2 WHERE a.name = who;
                     ELSE
                         bodies := bodies || ',' || convert_from(r.payload, 'UTF8');
-                        last := format('/%s/%s/%s', r.number, r.xid, r.id);
+                        last := format('/%s/%s', r.xid, r.id);
                     END IF;
                 END LOOP;
             ELSE
@@ -62,8 +63,9 @@ tend() {  # until nothing more is to be done
     check "tend comes to an end" 00000 "$state"
 }
 
-segments() {  # WHAT EXPECTED: those that are not free
+segments() {  # WHAT EXPECTED: those that are not free; behind each of them another one was made, see _open_segment
     ask T "SELECT string_agg(CASE WHEN s.sealed IS NULL THEN 'open' ELSE 'sealed' END, ',' ORDER BY s.number)
+               || CASE WHEN max(s.id) = (SELECT max(t.id) FROM mq.topic_segment t) THEN ', and no other' ELSE '' END
            FROM mq.topic_segment s WHERE s.number IS NOT NULL"
     judge_answer "$1" "=$2"
 }
