@@ -4,6 +4,7 @@
 #include "error.h"
 #include "exec.h"
 #include "install_sql.h"
+#include "queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,10 +60,10 @@ pgq_status pgq_installed_version(pgq *q, int *out)
     pgq_status status = pgqi_enter(q);
     PGresult *res;
 
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
-    if (!out)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     status = pgqi_call(q, "SELECT %s.version()", NULL, &res);
     if (status != PGQ_OK)
         return status;

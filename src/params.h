@@ -60,6 +60,7 @@ int64_t pgqi_get_int(const unsigned char *from, int bytes);
 
 /* A field of a binary result; 0 for NULL. */
 int64_t pgqi_field_int(const PGresult *res, int row, int column);
+int64_t pgqi_field_int_or(const PGresult *res, int row, int column, int64_t otherwise);
 /* NULL for NULL. */
 const char *pgqi_field_text(const PGresult *res, int row, int column);
 double pgqi_field_float(const PGresult *res, int row, int column);
