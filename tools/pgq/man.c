@@ -245,7 +245,8 @@ static void main_page(void)
          "CONNINFO does not say. NO_COLOR, if it is not empty, keeps colours off a terminal.");
     printf(".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nFailed; standard error says why in a line.\n"
            ".TP\n.B 2\nThe command line, or what it was given, is not allowed.\n"
-           ".TP\n.B 3\nNothing is there: no message, no such queue, no such id.\n");
+           ".TP\n.B 3\nNothing is there: no message, no such queue, no such id.\n"
+           "So ends a wait in which nothing came, be its time over or the namespace shut down.\n");
     examples();
     see_also(NULL);
 }
