@@ -187,13 +187,9 @@ static const char settings_text[] =
 
 static const char roles_text[] =
     "The owner of the namespace says what other roles may do: \"pgq grant producer\" lets one send, \"pgq "
-    "grant consumer\" "
-    "take, settle and look. One that may only look needs USAGE on the schema, EXECUTE on its functions, and "
-    "SELECT on its tables and sequences: GRANT USAGE ON SCHEMA mq TO eye; GRANT EXECUTE ON ALL FUNCTIONS IN "
-    "SCHEMA mq TO "
-    "eye; GRANT SELECT ON ALL TABLES IN SCHEMA mq TO eye; GRANT SELECT ON ALL SEQUENCES IN SCHEMA mq TO eye. "
-    "Queues "
-    "made later let it look, too.";
+    "grant consumer\" take, settle and look, \"pgq grant monitor\" look and change nothing. That holds for "
+    "queues made later, too, and upgrades keep it. A role may have several parts; \"pgq revoke\" takes back "
+    "all of them.";
 
 static void examples(void)
 {
