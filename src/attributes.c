@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What shapes a queue: set when it is made, changed later, shown. */
-#include "alloc.h"
 #include "error.h"
 #include "exec.h"
+#include "list.h"
 #include "queue.h"
 
 #include <pgq/queue.h>
 #include <string.h>
-
-struct pgq_queue_list {
-    PGresult *res;
-    size_t n;
-    pgq_queue_info *items;
-};
 
 /* In the order of the bits of pgq_attribute. */
 static const char *const names[] = {
@@ -137,11 +131,12 @@ pgq_status pgq_set_defaults(pgq *q, const pgq_attributes *attributes, unsigned u
     return change(q, "SELECT * FROM %s._set_defaults(" ROW_OF_13 ", $14)", NULL, attributes, unset);
 }
 
-static void fill(pgq_queue_info *item, const PGresult *res, int row)
+static void fill(void *item, const PGresult *res, int row)
 {
-    pgq_attributes *a = &item->attributes;
+    pgq_queue_info *info = item;
+    pgq_attributes *a = &info->attributes;
 
-    item->name = PQgetvalue(res, row, 0);
+    info->name = PQgetvalue(res, row, 0);
     a->size = sizeof *a;
     a->lease_ms = pgqi_field_int(res, row, 1);
     a->delay_ms = pgqi_field_int(res, row, 2);
@@ -156,28 +151,10 @@ static void fill(pgq_queue_info *item, const PGresult *res, int row)
     a->retry_max_delay_ms = pgqi_field_int(res, row, 11);
     a->retry_jitter = pgqi_field_float(res, row, 12);
     a->drop_dead = (int)pgqi_field_int(res, row, 13);
-    item->own = (unsigned)pgqi_field_int(res, row, 14);
-    item->paused = (int)pgqi_field_int(res, row, 15);
-    item->created = pgqi_field_time(res, row, 16);
-    item->modified = pgqi_field_time(res, row, 17);
-}
-
-static pgq_status make_list(pgq *q, PGresult *res, pgq_queue_list **out)
-{
-    size_t n = (size_t)PQntuples(res);
-    pgq_queue_list *list = pgqi_alloc(1, sizeof *list + n * sizeof *list->items);
-
-    if (!list) {
-        PQclear(res);
-        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
-    }
-    list->res = res;
-    list->n = n;
-    list->items = (pgq_queue_info *)(list + 1);
-    for (size_t i = 0; i < n; i++)
-        fill(&list->items[i], res, (int)i);
-    *out = list;
-    return PGQ_OK;
+    info->own = (unsigned)pgqi_field_int(res, row, 14);
+    info->paused = (int)pgqi_field_int(res, row, 15);
+    info->created = pgqi_field_time(res, row, 16);
+    info->modified = pgqi_field_time(res, row, 17);
 }
 
 pgq_status pgq_list_queues(pgq *q, const char *queue, pgq_queue_list **out)
@@ -189,8 +166,8 @@ pgq_status pgq_list_queues(pgq *q, const char *queue, pgq_queue_list **out)
     if (out)
         *out = NULL;
     status = queue ? pgqi_enter_queue(q, queue) : pgqi_enter(q);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
     pgqi_params_init(&p);
@@ -207,23 +184,21 @@ pgq_status pgq_list_queues(pgq *q, const char *queue, pgq_queue_list **out)
         PQclear(res);
         return pgqi_error_set(&q->error, PGQ_NOT_FOUND, "queue \"%s\" does not exist", queue);
     }
-    return make_list(q, res, out);
+    *out = pgqi_list_make(q, res, sizeof(pgq_queue_info), fill);
+    return *out ? PGQ_OK : PGQ_NO_MEMORY;
 }
 
 size_t pgq_queue_list_count(const pgq_queue_list *list)
 {
-    return list ? list->n : 0;
+    return pgqi_list_count(list);
 }
 
 const pgq_queue_info *pgq_queue_list_get(const pgq_queue_list *list, size_t i)
 {
-    return list && i < list->n ? &list->items[i] : NULL;
+    return pgqi_list_get(list, i);
 }
 
 void pgq_queue_list_free(pgq_queue_list *list)
 {
-    if (!list)
-        return;
-    PQclear(list->res);
-    pgqi_free(list);
+    pgqi_list_free(list);
 }

@@ -22,10 +22,10 @@ pgq_status pgq_list(pgq *q, const char *queue, pgq_state state, int max, int ski
     if (out)
         *out = NULL;
     status = pgqi_enter_queue(q, queue);
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
-    if (!out)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     if ((int)state < 0 || (size_t)state >= sizeof states / sizeof states[0] || max < 1 || skip < 0)
         return pgqi_error_set(
             &q->error, PGQ_INVALID,
@@ -62,10 +62,10 @@ pgq_status pgq_get(pgq *q, int64_t id, pgq_messages **out)
     if (out)
         *out = NULL;
     status = pgqi_enter(q);
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
-    if (!out)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     pgqi_params_init(&p);
     pgqi_add_int8(&p, id);
     status = pgqi_call(q, "SELECT queue, " PGQI_MESSAGE_COLUMNS " FROM %s._get($1)", &p, &res);
@@ -84,10 +84,10 @@ pgq_status pgq_count(pgq *q, const char *queue, pgq_counts *out)
     pgqi_params p;
     PGresult *res;
 
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
-    if (!out)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     pgqi_params_init(&p);
     pgqi_add_text(&p, queue);
     status = pgqi_call_outcome(

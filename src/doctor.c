@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "alloc.h"
-#include "error.h"
 #include "exec.h"
 #include "install_sql.h"
+#include "list.h"
+#include "queue.h"
 
 #include <pgq/doctor.h>
 #include <string.h>
-
-struct pgq_findings {
-    PGresult *res;
-    size_t n;
-    pgq_finding items[];
-};
 
 static const char *const names[] = {
     [PGQ_SEVERITY_NOTE] = "note",
@@ -38,22 +32,19 @@ static pgq_severity severity_of(const char *name)
     return strcmp(name, names[PGQ_SEVERITY_PROBLEM]) == 0 ? PGQ_SEVERITY_PROBLEM : PGQ_SEVERITY_WARNING;
 }
 
-static int64_t number(const PGresult *res, int row, int column)
+static void fill(void *item, const PGresult *res, int row)
 {
-    return PQgetisnull(res, row, column) ? -1 : pgqi_field_int(res, row, column);
-}
+    pgq_finding *f = item;
 
-static void fill(pgq_finding *f, const PGresult *res, int row)
-{
     f->check = PQgetvalue(res, row, 2);
     f->severity = severity_of(PQgetvalue(res, row, 3));
     f->subject = PQgetvalue(res, row, 4);
     f->message = PQgetvalue(res, row, 5);
     f->advice = PQgetvalue(res, row, 6);
-    f->age_ms = number(res, row, 7);
-    f->bytes = number(res, row, 8);
-    f->rows = number(res, row, 9);
-    f->transactions = number(res, row, 10);
+    f->age_ms = pgqi_field_int_or(res, row, 7, -1);
+    f->bytes = pgqi_field_int_or(res, row, 8, -1);
+    f->rows = pgqi_field_int_or(res, row, 9, -1);
+    f->transactions = pgqi_field_int_or(res, row, 10, -1);
 }
 
 static void add_options(pgqi_params *p, const pgq_doctor_options *o)
@@ -72,15 +63,13 @@ pgq_status pgq_doctor(pgq *q, const pgq_doctor_options *options, pgq_findings **
 {
     pgq_doctor_options o = PGQ_DOCTOR_OPTIONS_INIT;
     pgq_status status = pgqi_enter(q);
-    pgq_findings *list;
     pgqi_params p;
     PGresult *res;
-    size_t n;
 
     if (out)
         *out = NULL;
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status == PGQ_OK)
         status = pgqi_read_options(&o, sizeof o, options, &q->error);
     if (status != PGQ_OK)
@@ -98,34 +87,21 @@ pgq_status pgq_doctor(pgq *q, const pgq_doctor_options *options, pgq_findings **
                                &p, &res);
     if (status != PGQ_OK)
         return status;
-    n = (size_t)PQntuples(res);
-    list = pgqi_alloc(1, sizeof *list + n * sizeof list->items[0]);
-    if (!list) {
-        PQclear(res);
-        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
-    }
-    list->res = res;
-    list->n = n;
-    for (size_t i = 0; i < n; i++)
-        fill(&list->items[i], res, (int)i);
-    *out = list;
-    return PGQ_OK;
+    *out = pgqi_list_make(q, res, sizeof(pgq_finding), fill);
+    return *out ? PGQ_OK : PGQ_NO_MEMORY;
 }
 
 size_t pgq_findings_count(const pgq_findings *findings)
 {
-    return findings ? findings->n : 0;
+    return pgqi_list_count(findings);
 }
 
 const pgq_finding *pgq_findings_get(const pgq_findings *findings, size_t i)
 {
-    return findings && i < findings->n ? &findings->items[i] : NULL;
+    return pgqi_list_get(findings, i);
 }
 
 void pgq_findings_free(pgq_findings *findings)
 {
-    if (!findings)
-        return;
-    PQclear(findings->res);
-    pgqi_free(findings);
+    pgqi_list_free(findings);
 }

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "exec.h"
 #include "install_sql.h"
+#include "queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,10 +60,10 @@ pgq_status pgq_installed_version(pgq *q, int *out)
     pgq_status status = pgqi_enter(q);
     PGresult *res;
 
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
-    if (!out)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
     status = pgqi_call(q, "SELECT %s.version()", NULL, &res);
     if (status != PGQ_OK)
         return status;
@@ -125,15 +126,22 @@ pgq_status pgq_set_auto_create(pgq *q, int enabled)
     return pgqi_command(q, "SELECT %s.set_auto_create($1)", &p);
 }
 
-static pgq_status grant(pgq *q, const char *sql, const char *role)
+static pgq_status check_role(pgq *q, const char *role)
 {
     pgq_status status = pgqi_enter(q);
+
+    if (status == PGQ_OK && (!role || !*role))
+        status = pgqi_error_set(&q->error, PGQ_INVALID, "a role's name must not be NULL or empty");
+    return status;
+}
+
+static pgq_status grant(pgq *q, const char *sql, const char *role)
+{
+    pgq_status status = check_role(q, role);
     pgqi_params p;
 
     if (status != PGQ_OK)
         return status;
-    if (!role || !*role)
-        return pgqi_error_set(&q->error, PGQ_INVALID, "a role's name must not be NULL or empty");
     pgqi_params_init(&p);
     pgqi_add_text(&p, role);
     return pgqi_command(q, sql, &p);
@@ -147,4 +155,26 @@ pgq_status pgq_grant_producer(pgq *q, const char *role)
 pgq_status pgq_grant_consumer(pgq *q, const char *role)
 {
     return grant(q, "SELECT %s.grant_consumer($1::name)", role);
+}
+
+pgq_status pgq_grant_monitor(pgq *q, const char *role)
+{
+    return grant(q, "SELECT %s.grant_monitor($1::name)", role);
+}
+
+pgq_status pgq_revoke(pgq *q, const char *role)
+{
+    pgq_status status = check_role(q, role);
+    pgqi_params p;
+    PGresult *res;
+
+    if (status != PGQ_OK)
+        return status;
+    pgqi_params_init(&p);
+    pgqi_add_text(&p, role);
+    status = pgqi_call(q, "SELECT %s.revoke($1::name)", &p, &res);
+    if (status == PGQ_OK && !pgqi_field_int(res, 0, 0))
+        status = pgqi_error_set(&q->error, PGQ_NOT_FOUND, "role \"%s\" was granted nothing", role);
+    PQclear(res);
+    return status;
 }

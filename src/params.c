@@ -238,8 +238,13 @@ void pgqi_add_int8s(pgqi_params *p, const int64_t *values, size_t n)
 
 int64_t pgqi_field_int(const PGresult *res, int row, int column)
 {
+    return pgqi_field_int_or(res, row, column, 0);
+}
+
+int64_t pgqi_field_int_or(const PGresult *res, int row, int column, int64_t otherwise)
+{
     if (PQgetisnull(res, row, column))
-        return 0;
+        return otherwise;
     return pgqi_get_int((const unsigned char *)PQgetvalue(res, row, column), PQgetlength(res, row, column));
 }
 

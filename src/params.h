@@ -60,6 +60,7 @@ int64_t pgqi_get_int(const unsigned char *from, int bytes);
 
 /* A field of a binary result; 0 for NULL. */
 int64_t pgqi_field_int(const PGresult *res, int row, int column);
+int64_t pgqi_field_int_or(const PGresult *res, int row, int column, int64_t otherwise);
 /* The elements of an array of n numbers of eight bytes, none of them NULL, as they stand in the result, each
  * with its length before it. NULL: the field is no such array. */
 enum { PGQI_INT8_ELEMENT = 12 };

@@ -22,6 +22,11 @@ pgq_status pgqi_check_text(pgq_error *e, const char *what, const char *text)
                : pgqi_error_set(e, PGQ_INVALID, "%s must be valid UTF-8", what);
 }
 
+pgq_status pgqi_check_out(pgq_error *e, const void *out)
+{
+    return out ? PGQ_OK : pgqi_error_set(e, PGQ_INVALID, "out must not be NULL");
+}
+
 pgq_status pgqi_enter_queue(pgq *q, const char *queue)
 {
     pgq_status status = pgqi_enter(q);

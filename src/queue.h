@@ -10,6 +10,9 @@ pgq_status pgqi_check_name(pgq_error *e, const char *what, const char *name);
 /* Text that the server must not be sent unless it is UTF-8; NULL is. OK, INVALID. */
 pgq_status pgqi_check_text(pgq_error *e, const char *what, const char *text);
 
+/* Where a call is to put what it gives. OK, INVALID. */
+pgq_status pgqi_check_out(pgq_error *e, const void *out);
+
 /* pgqi_enter(), and a check of the queue's name. */
 pgq_status pgqi_enter_queue(pgq *q, const char *queue);
 

@@ -287,8 +287,8 @@ pgq_status pgq_receive_id(pgq *q, int64_t id, int64_t lease_ms, pgq_messages **o
     if (out)
         *out = NULL;
     status = pgqi_enter(q);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status == PGQ_OK)
         status = check_lease(q, lease_ms);
     if (status == PGQ_OK && q->in_handler)

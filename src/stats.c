@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "alloc.h"
-#include "error.h"
 #include "exec.h"
+#include "list.h"
 #include "queue.h"
 
 #include <pgq/stats.h>
 
-struct pgq_stats_list {
-    PGresult *res;
-    size_t n;
-    pgq_queue_stats items[];
-};
-
-static void fill(pgq_queue_stats *s, const PGresult *res, int row)
+static void fill(void *item, const PGresult *res, int row)
 {
+    pgq_queue_stats *s = item;
+
     s->name = PQgetvalue(res, row, 2);
     s->paused = (int)pgqi_field_int(res, row, 3);
     s->sent_total = pgqi_field_int(res, row, 4);
@@ -24,22 +19,20 @@ static void fill(pgq_queue_stats *s, const PGresult *res, int row)
     s->in_flight_estimate = pgqi_field_int(res, row, 9);
     s->dead_estimate = pgqi_field_int(res, row, 10);
     s->exact = (int)pgqi_field_int(res, row, 11);
-    s->oldest_ready_ms = PQgetisnull(res, row, 12) ? -1 : pgqi_field_int(res, row, 12);
+    s->oldest_ready_ms = pgqi_field_int_or(res, row, 12, -1);
 }
 
 pgq_status pgq_stats(pgq *q, const char *queue, pgq_stats_list **out)
 {
-    pgq_stats_list *list;
     pgq_status status;
     pgqi_params p;
     PGresult *res;
-    size_t n;
 
     if (out)
         *out = NULL;
     status = queue ? pgqi_enter_queue(q, queue) : pgqi_enter(q);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status != PGQ_OK)
         return status;
     pgqi_params_init(&p);
@@ -52,34 +45,21 @@ pgq_status pgq_stats(pgq *q, const char *queue, pgq_stats_list **out)
                           &p, &res);
     if (status != PGQ_OK)
         return status;
-    n = (size_t)PQntuples(res);
-    list = pgqi_alloc(1, sizeof *list + n * sizeof list->items[0]);
-    if (!list) {
-        PQclear(res);
-        return pgqi_error_set(&q->error, PGQ_NO_MEMORY, "out of memory");
-    }
-    list->res = res;
-    list->n = n;
-    for (size_t i = 0; i < n; i++)
-        fill(&list->items[i], res, (int)i);
-    *out = list;
-    return PGQ_OK;
+    *out = pgqi_list_make(q, res, sizeof(pgq_queue_stats), fill);
+    return *out ? PGQ_OK : PGQ_NO_MEMORY;
 }
 
 size_t pgq_stats_count(const pgq_stats_list *list)
 {
-    return list ? list->n : 0;
+    return pgqi_list_count(list);
 }
 
 const pgq_queue_stats *pgq_stats_get(const pgq_stats_list *list, size_t i)
 {
-    return list && i < list->n ? &list->items[i] : NULL;
+    return pgqi_list_get(list, i);
 }
 
 void pgq_stats_free(pgq_stats_list *list)
 {
-    if (!list)
-        return;
-    PQclear(list->res);
-    pgqi_free(list);
+    pgqi_list_free(list);
 }

@@ -96,8 +96,8 @@ pgq_status pgq_topic_subscribe(pgq *q, const char *topic, const pgq_subscribe_op
     if (out)
         *out = NULL;
     status = pgqi_enter_topic(q, topic);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&q->error, out);
     if (status == PGQ_OK)
         status = read_options(q, &o, options);
     if (status != PGQ_OK)
@@ -229,11 +229,6 @@ static pgq_status read_now(pgq_subscriber *s, const char *sql, pgqi_params *p, p
     return pgqi_tended(s->q, status);
 }
 
-static pgq_status check_out(pgq_subscriber *s, pgq_messages **out)
-{
-    return out ? PGQ_OK : pgqi_error_set(&s->q->error, PGQ_INVALID, "out must not be NULL");
-}
-
 pgq_status pgq_topic_next(pgq_subscriber *subscriber, int max, pgq_messages **out)
 {
     pgq_status status;
@@ -243,7 +238,7 @@ pgq_status pgq_topic_next(pgq_subscriber *subscriber, int max, pgq_messages **ou
         *out = NULL;
     status = pgqi_enter_read(subscriber, max);
     if (status == PGQ_OK)
-        status = check_out(subscriber, out);
+        status = pgqi_check_out(&subscriber->q->error, out);
     if (status != PGQ_OK)
         return status;
     pgqi_topic_read_params(&p, subscriber, max);
@@ -259,7 +254,7 @@ pgq_status pgq_topic_latest(pgq_subscriber *subscriber, pgq_messages **out)
         *out = NULL;
     status = enter(subscriber);
     if (status == PGQ_OK)
-        status = check_out(subscriber, out);
+        status = pgqi_check_out(&subscriber->q->error, out);
     if (status != PGQ_OK)
         return status;
     pgqi_params_init(&p);

@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "error.h"
 #include "exec.h"
+#include "queue.h"
 #include "scope.h"
 #include "subscriber.h"
 #include "topic.h"
@@ -226,8 +227,8 @@ pgq_status pgq_topic_wait(pgq_subscriber *subscriber, int max, int timeout_ms,
     if (out)
         *out = NULL;
     status = enter(subscriber, max, options, &o);
-    if (status == PGQ_OK && !out)
-        status = pgqi_error_set(&subscriber->q->error, PGQ_INVALID, "out must not be NULL");
+    if (status == PGQ_OK)
+        status = pgqi_check_out(&subscriber->q->error, out);
     if (status != PGQ_OK)
         return status;
     w.looker = (pgqi_looker){wait_look, subscriber->topic, PGQI_TOPIC};

@@ -162,13 +162,32 @@ PGQ_EXPORT pgq_status pgq_set_auto_create(pgq *q, int enabled);
 PGQ_EXPORT pgq_status pgq_grant_producer(pgq *q, const char *role);
 
 /** Grants a role what it takes to take, settle, look and cancel, and no more: it can neither send
- *  nor change a queue. One role may have both grants.
+ *  nor change a queue. One role may have several grants.
  *
  *  @return OK, INVALID, NOT_INSTALLED, PERMISSION, SERVER (no such role)
  *
  *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
  *  Ownership: none. Since: 0.1. */
 PGQ_EXPORT pgq_status pgq_grant_consumer(pgq *q, const char *role);
+
+/** Grants a role what it takes to look at everything and to wait for it, and no more: it can change nothing.
+ *  The sessions of other roles are the server's to show: pg_monitor sees them.
+ *
+ *  @return OK, INVALID, NOT_INSTALLED, PERMISSION, SERVER (no such role)
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_grant_monitor(pgq *q, const char *role);
+
+/** Takes back whatever a role was granted in the namespace, by these calls or by hand; no upgrade grants it
+ *  again. What it owns, and what it has by being a member of another role, stays.
+ *
+ *  @return OK, NOT_FOUND (it was granted nothing, or there is no such role), INVALID, NOT_INSTALLED,
+ *          PERMISSION
+ *
+ *  Transaction: joins one if it is open. Blocking: one round trip. Threads: that of the handle.
+ *  Ownership: none. Since: 0.1. */
+PGQ_EXPORT pgq_status pgq_revoke(pgq *q, const char *role);
 
 #ifdef __cplusplus
 }

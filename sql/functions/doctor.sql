@@ -202,8 +202,8 @@ BEGIN
             SELECT 'missing_privilege', 'problem', g.role::text,
                    format('role %s was granted the part of a %s, and lacks %s of its privileges, such as %s', g.role, g.part,
                           count(*), min(l.what)),
-                   format('SELECT %s.grant_%s(%L); or, if it is to be none any more, DELETE FROM %s.granted WHERE role = %L AND part = %L;',
-                          ns::regnamespace, g.part, g.role, ns::regnamespace, g.role, g.part),
+                   format('SELECT %s.grant_%s(%L); or, if it is to have nothing here any more, SELECT %s.revoke(%L);',
+                          ns::regnamespace, g.part, g.role, ns::regnamespace, g.role),
                    NULL::bigint, NULL::bigint, count(*), NULL::bigint
             FROM mq.granted g JOIN pg_roles r ON r.rolname = g.role CROSS JOIN LATERAL mq._lacks(r.oid, g.part) l
             GROUP BY g.role, g.part;
@@ -233,16 +233,21 @@ BEGIN
                        WHEN k.name IS NULL THEN has_table_privilege(role, c.oid, g.m[1])
                        ELSE has_column_privilege(role, c.oid, k.name, g.m[1]) END;
     RETURN QUERY
-        SELECT format('USAGE, UPDATE on sequence %s', c.relname)
+        SELECT format('%s on sequence %s', CASE part WHEN 'monitor' THEN 'SELECT' ELSE 'USAGE, UPDATE' END, c.relname)
         FROM mq.queue q CROSS JOIN LATERAL unnest(ARRAY[q.sent, q.received, q.sent_many, q.received_many]) t (total)
         JOIN pg_class c ON c.oid = t.total
         -- Of total, not of c: asked before the join, it would be asked of tables, too.
-        WHERE NOT (has_sequence_privilege(role, t.total, 'USAGE') AND has_sequence_privilege(role, t.total, 'UPDATE'));
+        -- USAGE lets a monitor look, too, who has another part as well.
+        WHERE NOT CASE part WHEN 'monitor' THEN has_sequence_privilege(role, t.total, 'SELECT, USAGE')
+                  ELSE has_sequence_privilege(role, t.total, 'USAGE') AND has_sequence_privilege(role, t.total, 'UPDATE') END;
     IF part = 'producer' THEN
         RETURN QUERY
             SELECT format('USAGE on sequence %s', l.ids) FROM mq.topic_log l WHERE NOT has_sequence_privilege(role, l.ids, 'USAGE')
             UNION ALL
             SELECT format('SELECT on sequence %s', l.current) FROM mq.topic_log l WHERE NOT has_sequence_privilege(role, l.current, 'SELECT');
+    ELSE
+        RETURN QUERY
+            SELECT format('SELECT on %s', s.messages) FROM mq.topic_segment s WHERE NOT has_table_privilege(role, s.messages, 'SELECT');
     END IF;
 END $$;
 
@@ -434,14 +439,14 @@ BEGIN
             ('long_scope', mq._sees_sessions(), 'since when other roles hold messages in a transaction',
              format('Ask as a member of pg_read_all_stats or pg_monitor, or GRANT pg_read_all_stats TO %I;', current_user)),
             ('no_consumer', has_table_privilege('mq.message'::regclass, 'SELECT'), 'which messages wait',
-             format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
+             format('Ask as role %s, or as one that was granted the part of a consumer or a monitor.', owner)),
             ('dead_letters', has_table_privilege('mq.dead_letter'::regclass, 'SELECT'), 'the dead letters',
-             format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
+             format('Ask as role %s, or as one that was granted the part of a consumer or a monitor.', owner)),
             ('subscriber_behind', has_table_privilege('mq.topic_message'::regclass, 'SELECT')
                                   AND has_table_privilege('mq.topic_position'::regclass, 'SELECT'), 'how far the subscribers of topics are',
-             format('Ask as role %s, or as one that was granted the part of a consumer.', owner)),
+             format('Ask as role %s, or as one that was granted the part of a consumer or a monitor.', owner)),
             ('missing_privilege', has_table_privilege('mq.granted'::regclass, 'SELECT'), 'who was granted what',
-             format('Ask as role %s.', owner))) n ("check", seen, what, advice)
+             format('Ask as role %s, or as one that was granted the part of a monitor.', owner))) n ("check", seen, what, advice)
         WHERE NOT n.seen;
     IF pg_is_in_recovery() THEN
         "check" := 'standby';

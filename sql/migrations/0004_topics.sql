@@ -1,4 +1,5 @@
--- Topics. Lock level: none but on the new objects.
+-- Topics; and a third part for roles. Lock level: ACCESS EXCLUSIVE on mq.granted, where a row is a grant; else none but on
+-- the new objects.
 
 -- A log is a chain of segments. The common one, whose topic is '', holds the topics that have none of their own.
 -- current, a sequence: the segment that is written to, which a transaction of any snapshot reads as it is now. ids, a
@@ -86,3 +87,6 @@ CREATE TYPE mq.topic_item AS (
     published timestamptz,
     position  text
 );
+
+ALTER TABLE mq.granted DROP CONSTRAINT granted_part_check,
+    ADD CONSTRAINT granted_part_check CHECK (part IN ('producer', 'consumer', 'monitor'));

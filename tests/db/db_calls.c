@@ -339,6 +339,18 @@ static pgq_status grant_consumer(pgq *q, const char *queue)
     return pgq_grant_consumer(q, "nobody");
 }
 
+static pgq_status grant_monitor(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_grant_monitor(q, "nobody");
+}
+
+static pgq_status revoke(pgq *q, const char *queue)
+{
+    (void)queue;
+    return pgq_revoke(q, "nobody");
+}
+
 /* The calls that name a queue come first. */
 static const struct {
     const char *name;
@@ -390,6 +402,8 @@ static const struct {
     {"set_auto_create", set_auto_create, 0, PGQ_OK},
     {"grant_producer", grant_producer, 0, PGQ_SERVER},
     {"grant_consumer", grant_consumer, 0, PGQ_SERVER},
+    {"grant_monitor", grant_monitor, 0, PGQ_SERVER},
+    {"revoke", revoke, 0, PGQ_NOT_FOUND},
     {"drop", drop, 0, PGQ_OK},
     {"install", install, 0, PGQ_OK},
 };

@@ -115,8 +115,8 @@ caused() {  # CHECK
 }
 
 grants() {
-    sql "SELECT mq.grant_producer('$producer'), mq.grant_consumer('${consumer//\'/\'\'}')" >/dev/null
-    healthy 'two roles with their grants'
+    sql "SELECT mq.grant_producer('$producer'), mq.grant_consumer('${consumer//\'/\'\'}'), mq.grant_monitor('$watcher')" >/dev/null
+    healthy 'three roles with their grants'
     caused missing_privilege <<LIST
 REVOKE EXECUTE ON FUNCTION mq.enqueue_many FROM $producer|problem|$producer|1
 REVOKE EXECUTE ON FUNCTION mq._ring FROM "$consumer"|problem|$consumer|1
@@ -128,13 +128,20 @@ REVOKE UPDATE ON SEQUENCE $quoted.sent_$(sql "SELECT max(id) FROM mq.queue") FRO
 REVOKE USAGE ON SCHEMA $quoted FROM $producer|problem|$producer|1
 REVOKE USAGE ON SEQUENCE $quoted.topic_ids_1 FROM $producer|problem|$producer|1
 REVOKE SELECT ON SEQUENCE $quoted.topic_current_1 FROM $producer|problem|$producer|1
+REVOKE SELECT ON $quoted.topic_message_1 FROM "$consumer"|problem|$consumer|1
 REVOKE SELECT ON mq.topic_position FROM "$consumer"|problem|$consumer|1
+REVOKE SELECT ON mq.dead_letter FROM $watcher|problem|$watcher|1
+REVOKE SELECT ON SEQUENCE $quoted.sent_$(sql "SELECT max(id) FROM mq.queue") FROM $watcher|problem|$watcher|1
 REVOKE ALL ON mq.message, mq.queue, mq.migration FROM $producer|problem|$producer|8
 LIST
     expect <<TABLE
 ok	REVOKE SELECT ON mq.queue FROM $producer
 ok	DELETE FROM mq.granted WHERE role = '$producer'
 =	SELECT d.* FROM mq.doctor() d WHERE d.check = 'missing_privilege'
+ok	SELECT mq.grant_producer('$producer')
+ok	REVOKE SELECT ON mq.queue FROM $producer
+ok	DO \$do\$ BEGIN EXECUTE (SELECT substring(d.advice, '; or, .*, (SELECT .*);') FROM mq.doctor() d WHERE d.check = 'missing_privilege'); END \$do\$
+=0	SELECT count(*) FROM mq.granted WHERE role = '$producer'
 ok	SELECT mq.grant_producer('$producer')
 TABLE
     caused public_grant <<LIST
@@ -163,6 +170,7 @@ SQL
 roles() {
     check "a consumer" 'note long_scope,note long_transaction,note missing_privilege' "$(as "$consumer")"
     check "a producer" 'note dead_letters,note long_scope,note long_transaction,note missing_privilege,note no_consumer,note subscriber_behind' "$(as "$producer")"
+    check "a monitor" 'note long_scope,note long_transaction' "$(as "$watcher")"
     sql "SELECT mq.enqueue('q', 'x')" >/dev/null
     hold "BEGIN; SET ROLE \"$consumer\"; SELECT mq.dequeue('q')"
     check "a consumer, and a session of somebody else" '' "$(as "$consumer" '0, scope_age => 0' | grep -oE '(warning|problem) [a-z_]*' || true)"
@@ -171,7 +179,7 @@ roles() {
         "$(as "$consumer" '0, scope_age => 0')"
     release
     sql "REVOKE pg_read_all_stats FROM \"$consumer\"" >/dev/null
-    sql "GRANT USAGE ON SCHEMA $quoted TO $watcher" >/dev/null
+    sql "SELECT mq.revoke('$watcher'); GRANT USAGE ON SCHEMA $quoted TO $watcher" >/dev/null
     check "a role without a grant" 42501 "$(run_psql -c "SET ROLE $watcher" -c "$(in_namespace 'SELECT mq.doctor()')" 2>&1 | sed -n 's/.*ERROR:  *//p')"
 }
 

@@ -3,7 +3,7 @@
 cd "$(dirname "$0")" || exit 1
 # shellcheck source-path=SCRIPTDIR
 . ./lib.sh
-other="other_$$" producer="producer \"$$\"" consumer="consumer-$$" nobody="nobody_$$"
+other="other_$$" producer="producer \"$$\"" consumer="consumer-$$" nobody="nobody_$$" eye="monitor's $$"
 scratch=$(mktemp -d)
 version=$(grep -cE "^\(?[0-9]+, '[0-9]{4}_\w+', " "$PGQ_SQL")  # as many as there are migrations
 
@@ -13,7 +13,7 @@ clean() {
     for schema in "$other" "${other}_app" "${other}_fn"; do
         run_psql -c "DROP SCHEMA IF EXISTS \"$schema\" CASCADE" >/dev/null 2>&1 || true
     done
-    for role in "${producer//\"/\"\"}" "$consumer" "$nobody"; do
+    for role in "${producer//\"/\"\"}" "$consumer" "$nobody" "$eye"; do
         run_psql -c "DROP OWNED BY \"$role\"" -c "DROP ROLE \"$role\"" >/dev/null 2>&1 || true
     done
     rm -rf "$scratch"
@@ -189,6 +189,8 @@ mq.shutdown()
 mq.id_text(1, now())
 mq.grant_producer('postgres')
 mq.grant_consumer('postgres')
+mq.grant_monitor('postgres')
+mq.revoke('postgres')
 LIST
 }
 
@@ -323,6 +325,121 @@ TABLE
     sql "UPDATE mq.namespace SET functions = 'older'" >/dev/null
     install_namespace
     check "grants outlive an upgrade" t "$(as "$producer" "SELECT mq.enqueue('q', 'x') > 0")"
+}
+
+# Whatever a role may do to the objects of the namespace, one a line.
+rights() {  # ROLE
+    run_psql -v role="$1" -v ns="$namespace" -f - <<'SQL'
+SELECT p || ' on schema' FROM pg_namespace n, unnest('{USAGE,CREATE}'::text[]) p
+WHERE n.nspname = :'ns' AND has_schema_privilege(:'role', n.oid, p)
+UNION ALL
+SELECT p || ' on table ' || c.relname FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
+WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = :'ns') AND c.relkind IN ('r', 'p')
+  AND (has_table_privilege(:'role', c.oid, p)
+       OR p NOT IN ('DELETE', 'TRUNCATE', 'TRIGGER') AND has_any_column_privilege(:'role', c.oid, p))
+UNION ALL
+SELECT p || ' on sequence ' || s.seqrelid::regclass FROM pg_sequence s, unnest('{USAGE,SELECT,UPDATE}'::text[]) p
+WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = s.seqrelid AND n.nspname = :'ns')
+  AND has_sequence_privilege(:'role', s.seqrelid, p)
+UNION ALL
+SELECT 'EXECUTE on ' || f.proname || CASE WHEN f.prosecdef THEN ' as the owner' ELSE '' END FROM pg_proc f
+WHERE f.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = :'ns') AND has_function_privilege(:'role', f.oid, 'EXECUTE')
+ORDER BY 1;
+SQL
+}
+
+may_look() {  # everything that reads
+    expect <<TABLE
+ok	SET ROLE "$eye"
+=$version	SELECT mq.version()
+=later	SELECT name FROM mq.list_queues('later')
+=later|1	SELECT name, sent_total FROM mq.stats('later')
+=1|0	SELECT ready, in_flight FROM mq.count('later')
+=x	SELECT body FROM mq.peek('later')
+=x	SELECT body FROM mq.list('later')
+=x	SELECT g.body FROM mq.peek('later') p, mq.get(p.id) g
+=f|f	SELECT producing, consuming FROM mq.doze('later')
+=0	SELECT count(*) FROM mq.consumers('later')
+=	SELECT mq.awake('later')
+=t	SELECT mq.channel('later') IS NOT NULL AND mq.id_text(1, now()) IS NOT NULL
+=0	SELECT count(*) FROM mq.doctor() d WHERE d.check = 'missing_privilege' OR d.severity = 'note' AND d.check NOT LIKE 'long_%'
+=x	SELECT body FROM mq.topic_next('later', 'oldest')
+=x	SELECT body FROM mq.topic_latest('later')
+=later|1	SELECT name, subscribers FROM mq.topic_list('later')
+=d|0	SELECT subscriber, behind FROM mq.topic_subscribers('later')
+=t	SELECT position IS NOT NULL FROM mq.topic_subscribe('later')
+=f	SELECT producing FROM mq.topic_doze('later')
+=	SELECT mq.topic_awake('later')
+=t	SELECT mq.topic_channel('later') IS NOT NULL
+42501	SELECT mq.topic_subscribe('later', 'mine')
+42501	SELECT mq._receive_id(1, NULL)
+42501	SELECT mq._forget(1, false)
+42501	SELECT mq.shutdown()
+42501	SELECT mq.topic_tend()
+42501	SELECT mq.revoke('$consumer')
+42501	INSERT INTO mq.granted VALUES ('$nobody', 'consumer')
+TABLE
+}
+
+monitors() {
+    run_psql -c "CREATE ROLE \"$eye\""
+    check "a new role may do nothing" '' "$(rights "$eye")"
+    expect <<TABLE
+ok	SELECT mq.grant_monitor('${eye//\'/\'\'}')
+ok	SELECT mq.create_queue('later'), mq.enqueue('later', 'x'), mq.topic_create('later', 60)
+ok	SELECT mq.topic_subscribe('later', 'd', 'now')
+ok	SELECT mq.topic_publish('later', 'x')
+=1	SELECT mq.topic_commit('later', 'd', 0, (SELECT position FROM mq.topic_latest('later')))
+TABLE
+    may_look
+    check "a monitor may change nothing" 'EXECUTE on topic_list as the owner,USAGE on schema' \
+        "$(rights "$eye" | grep -E 'as the owner|^[^SE]' | paste -sd,)"
+    check "a monitor may call what reads" \
+        awake,channel,consumers,count,doctor,doze,get,id_text,list,list_queues,peek,stats,topic_awake,topic_channel,topic_doze,topic_latest,topic_list,topic_next,topic_subscribe,topic_subscribers,version \
+        "$(rights "$eye" | sed -n 's/^EXECUTE on \([^_]\)/\1/p' | sed 's/ .*//' | sort -u | paste -sd,)"
+    rights "$eye" >"$scratch/monitor"
+    sql "DROP FUNCTION mq.stats(text); UPDATE mq.namespace SET functions = 'older'" >/dev/null
+    install_namespace
+    check "it outlives an upgrade" '' "$(rights "$eye" | diff "$scratch/monitor" -)"
+    expect <<TABLE
+ok	SELECT mq.grant_producer('${eye//\'/\'\'}')
+ok	SELECT mq.create_queue('latest')
+=	SELECT d.message FROM mq.doctor() d WHERE d.check = 'missing_privilege'
+TABLE
+}
+
+revoking() {
+    local text="'${eye//\'/\'\'}'"
+    sql "SELECT mq.grant_consumer($text), mq.create_queue('last'), mq.topic_create('last', 60); GRANT SELECT (functions) ON mq.namespace TO \"$eye\"" >/dev/null
+    check "it has all the parts" consumer,monitor,producer "$(sql "SELECT string_agg(part, ',' ORDER BY part) FROM mq.granted WHERE role = $text")"
+    expect <<TABLE
+=t	SELECT mq.revoke($text)
+=f	SELECT mq.revoke($text)
+=0	SELECT count(*) FROM mq.granted WHERE role = $text
+ok	SELECT mq.create_queue('behind'), mq.topic_create('behind', 60)
+ok	UPDATE mq.namespace SET functions = 'older'
+TABLE
+    check "nothing is left" '' "$(rights "$eye")"
+    install_namespace
+    check "nothing comes back" '' "$(rights "$eye")"
+    check "others have kept theirs" t "$(as "$producer" "SELECT mq.enqueue('q', 'x') > 0")"
+    rights "$(sql 'SELECT current_user')" >"$scratch/owner"
+    expect <<TABLE
+ok	GRANT SELECT (payload) ON mq.message TO "$eye"
+=t	SELECT mq.revoke($text)
+=f	SELECT mq.revoke('no such role')
+=f	SELECT mq.revoke(NULL)
+ok	SELECT mq.grant_monitor(current_user)
+=t	SELECT mq.revoke(current_user)
+=f	SELECT mq.revoke(current_user)
+ok	SELECT mq.grant_consumer('public'), mq.grant_monitor($text)
+=t	SELECT mq.revoke('public')
+ok	DROP OWNED BY "$eye"
+ok	DROP ROLE "$eye"
+=t	SELECT mq.revoke($text)
+=f	SELECT mq.revoke($text)
+TABLE
+    check "the owner keeps what is his" '' "$(rights "$(sql 'SELECT current_user')" | diff "$scratch/owner" -)"
     nobody_may
 }
 
@@ -330,4 +447,6 @@ twice
 many_at_once
 wrong_places
 roles
+monitors
+revoking
 finish

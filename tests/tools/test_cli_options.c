@@ -24,7 +24,7 @@ static void mistakes_are_explained(void **state)
          "option \"--priority\" is unknown to topic publish: these are allowed: --kind --headers"},
         {"pgq json '{\"cmd\":\"topic publish\",\"topic\":\"a\"}'", 2, NULL,
          "object 1: topic publish needs a payload, or a file, here"},
-        {"pgq grant admin me", 2, NULL, "grant needs another word behind it: producer, consumer"},
+        {"pgq grant admin me", 2, NULL, "grant needs another word behind it: producer, consumer, monitor"},
         {"pgq grant producer", 2, NULL, "grant producer needs an argument: pgq grant producer ROLE..."},
         {"pgq --frob view", 2, NULL,
          "option \"--frob\" is unknown here: before the verb these are allowed: --dsn"},
@@ -173,7 +173,7 @@ static void help_and_completion_agree(void **state)
                "COMP_WORDS=(pgq -n ns pee) COMP_CWORD=3; _pgq; echo ${COMPREPLY[@]}");
     if (t->status != 0)
         fail_msg("help and completion differ: %.2000s", t->err);
-    assert_string_equal(t->out, "51\nrequeue\npurge publish\njson\npeek\n");
+    assert_string_equal(t->out, "53\nrequeue\npurge publish\njson\npeek\n");
     cli_run(t, "pgq completion zsh | sed -n 2p; pgq completion fish | grep -c '^complete -c pgq'");
     assert_non_null(strstr(t->out, "bashcompinit\n"));
     assert_true(strtol(strchr(t->out, '\n') + 1, NULL, 10) > 100);

@@ -164,17 +164,35 @@ static void following(void **state)
     assert_int_equal(t->status, 0);
 }
 
+/* Who waits says why it ends; 3: it has had nothing. */
 static void shut_down(void **state)
 {
+    static const char said[] = "pgq: the wait was ended: the namespace is being shut down\n";
+    static const struct {
+        const char *line, *written;
+        int status;
+    } waits[] = {
+        {"exec pgq receive q --timeout 60", "", 3},
+        {"exec pgq topic subscribe news --raw", "", 3},
+        {"exec pgq topic subscribe news --raw --from oldest", "first\n", 0},
+        {"exec pgq watch --fields queue,event --format plain", "q\tseen\n", 0},
+    };
     cli *t = *state;
-    int status;
-    pid_t pid = cli_start(t, "exec pgq topic subscribe news --raw");
-    /* It may not wait yet. */
-    CLI_WAIT_FOR((cli_run(t, "pgq shutdown -q"), waitpid(pid, &status, WNOHANG) == pid));
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    char *err = cli_slurp(t, "bg.err", NULL);
-    assert_string_equal(err, "pgq: the wait was ended: the namespace is being shut down\n");
-    free(err);
+    cli_run(t, "pgq topic publish news first -q");
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        int status;
+        pid_t pid = cli_start(t, waits[i].line);
+        CLI_WAIT_FOR(has_written(t, waits[i].written));
+        /* It may not wait yet. */
+        CLI_WAIT_FOR((cli_run(t, "pgq shutdown -q"), waitpid(pid, &status, WNOHANG) == pid));
+        char *out = cli_slurp(t, "bg.out", NULL), *err = cli_slurp(t, "bg.err", NULL);
+        assert_string_equal(err, said);
+        assert_string_equal(out, waits[i].written);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), waits[i].status);
+        free(out);
+        free(err);
+    }
 }
 
 static void another_has_the_name(void **state)

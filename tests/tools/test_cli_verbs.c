@@ -33,7 +33,11 @@ static void namespaces(void **state)
         {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq grant consumer ${PGQ_NAMESPACE}_r", 1, NULL,
          "see ROLES in pgq(1)"},
         {"export PGOPTIONS=\"-c role=${PGQ_NAMESPACE}_r\"; pgq shutdown", 1, NULL, "see ROLES in pgq(1)"},
-        {"psql -qX \"$PGQ_TEST_DSN\" -c \"DROP OWNED BY ${PGQ_NAMESPACE}_r\" -c \"DROP ROLE "
+        {"pgq grant monitor ${PGQ_NAMESPACE}_r --fields part,result", 0, "=monitor\tgranted", NULL},
+        {"pgq revoke ${PGQ_NAMESPACE}_r nobody --fields result", 3, "=revoked",
+         "role \"nobody\" was granted nothing"},
+        {"pgq revoke ''", 2, NULL, "role"},
+        {"psql -qX \"$PGQ_TEST_DSN\" -c \"DROP ROLE "
          "${PGQ_NAMESPACE}_r\"; "
          "pgq grant consumer ${PGQ_NAMESPACE}_r",
          1, NULL, "does not exist"},

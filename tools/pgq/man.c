@@ -187,13 +187,9 @@ static const char settings_text[] =
 
 static const char roles_text[] =
     "The owner of the namespace says what other roles may do: \"pgq grant producer\" lets one send, \"pgq "
-    "grant consumer\" "
-    "take, settle and look. One that may only look needs USAGE on the schema, EXECUTE on its functions, and "
-    "SELECT on its tables and sequences: GRANT USAGE ON SCHEMA mq TO eye; GRANT EXECUTE ON ALL FUNCTIONS IN "
-    "SCHEMA mq TO "
-    "eye; GRANT SELECT ON ALL TABLES IN SCHEMA mq TO eye; GRANT SELECT ON ALL SEQUENCES IN SCHEMA mq TO eye. "
-    "Queues "
-    "made later let it look, too.";
+    "grant consumer\" take, settle and look, \"pgq grant monitor\" look and change nothing. That holds for "
+    "queues made later, too, and upgrades keep it. A role may have several parts; \"pgq revoke\" takes back "
+    "all of them.";
 
 static void examples(void)
 {
@@ -245,7 +241,8 @@ static void main_page(void)
          "CONNINFO does not say. NO_COLOR, if it is not empty, keeps colours off a terminal.");
     printf(".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nFailed; standard error says why in a line.\n"
            ".TP\n.B 2\nThe command line, or what it was given, is not allowed.\n"
-           ".TP\n.B 3\nNothing is there: no message, no such queue, no such id.\n");
+           ".TP\n.B 3\nNothing is there: no message, no such queue, no such id.\n"
+           "So ends a wait in which nothing came, be its time over or the namespace shut down.\n");
     examples();
     see_also(NULL);
 }

@@ -12,6 +12,8 @@ int run_reset(call *c);
 int run_shutdown(call *c);
 int run_grant_producer(call *c);
 int run_grant_consumer(call *c);
+int run_grant_monitor(call *c);
+int run_revoke(call *c);
 
 int run_create(call *c);
 int run_set(call *c);

@@ -67,9 +67,9 @@ int session_error(const char *name_space, pgq_status status, const pgq_error *e)
         return EXIT_FAILED; /* that is why: see session_status() */
     hint(name_space, status, e, next, sizeof next);
     say_failed("%s%s%s%s", what, *detail ? ": " : "", detail, next);
-    return status == PGQ_INVALID || status == PGQ_TOO_LONG ? EXIT_USAGE
-           : status == PGQ_NOT_FOUND                       ? EXIT_NOTHING
-                                                           : EXIT_FAILED;
+    if (status == PGQ_INVALID || status == PGQ_TOO_LONG)
+        return EXIT_USAGE;
+    return status == PGQ_NOT_FOUND || status == PGQ_SHUTDOWN ? EXIT_NOTHING : EXIT_FAILED;
 }
 
 int session_failed(pgq *q, pgq_status status)

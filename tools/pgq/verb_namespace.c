@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* install, upgrade, drop, reset, shutdown, grant. */
+/* install, upgrade, drop, reset, shutdown, grant, revoke. */
 #include "ask.h"
 #include "call.h"
 #include "run.h"
@@ -78,7 +78,9 @@ int run_reset(call *c)
     return destroy(c, "delete every queue and message of", "", pgq_reset, "reset");
 }
 
-static int grant(call *c, const char *part, pgq_status (*act)(pgq *q, const char *role))
+/* part NULL: it is of all. */
+static int each_role(call *c, const char *part, pgq_status (*act)(pgq *q, const char *role),
+                     const char *result)
 {
     for (size_t i = 0; i < c->arg_count && !stop_signal(); i++) {
         row r = {0};
@@ -86,8 +88,9 @@ static int grant(call *c, const char *part, pgq_status (*act)(pgq *q, const char
         if (status != PGQ_OK)
             return session_failed(c->session->q, status);
         row_text(&r, "role", c->args[i]);
-        row_text(&r, "part", part);
-        row_text(&r, "result", "granted");
+        if (part)
+            row_text(&r, "part", part);
+        row_text(&r, "result", result);
         out_row(c->out, &r);
     }
     return EXIT_DONE;
@@ -95,10 +98,20 @@ static int grant(call *c, const char *part, pgq_status (*act)(pgq *q, const char
 
 int run_grant_producer(call *c)
 {
-    return grant(c, "producer", pgq_grant_producer);
+    return each_role(c, "producer", pgq_grant_producer, "granted");
 }
 
 int run_grant_consumer(call *c)
 {
-    return grant(c, "consumer", pgq_grant_consumer);
+    return each_role(c, "consumer", pgq_grant_consumer, "granted");
+}
+
+int run_grant_monitor(call *c)
+{
+    return each_role(c, "monitor", pgq_grant_monitor, "granted");
+}
+
+int run_revoke(call *c)
+{
+    return each_role(c, NULL, pgq_revoke, "revoked");
 }

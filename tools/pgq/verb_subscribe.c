@@ -52,8 +52,10 @@ static int follow(call *c, pgq_subscriber *s)
         pgq_status got = pgq_topic_wait(s, left < look ? (int)left : look, timeout, &o, &messages);
         if (got == PGQ_TIMEOUT && some)
             return EXIT_DONE;
-        if (got != PGQ_OK)
-            return session_failed(c->session->q, got);
+        if (got != PGQ_OK) {
+            status = session_failed(c->session->q, got);
+            return got == PGQ_SHUTDOWN && some ? EXIT_DONE : status;
+        }
         some = true;
         left -= (int64_t)pgq_messages_count(messages);
         look = message_next_look(messages);

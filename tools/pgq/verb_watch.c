@@ -137,8 +137,8 @@ static int look(watching *w)
     return result == EXIT_DONE && !out_flush(w->c->out) ? EXIT_FAILED : result;
 }
 
-/* Waits until something may have happened, or the time has come. */
-static void wait_for(watching *w, int64_t until)
+/* Waits until something may have happened, or the time has come: OK; or SHUTDOWN. */
+static pgq_status wait_for(watching *w, int64_t until)
 {
     /* What happens at once after a look is seen with the next one. */
     stop_readable(-1, LOOK_MS);
@@ -148,8 +148,10 @@ static void wait_for(watching *w, int64_t until)
         if (w->listener) {
             pgq_status status = pgq_listener_process(w->listener);
             int events = pgq_listener_events(w->listener), most = pgq_listener_timeout_ms(w->listener);
+            if (status == PGQ_SHUTDOWN)
+                return status;
             if (status == PGQ_READY)
-                return;
+                break;
             fds[1].fd = pgq_listener_fd(w->listener);
             fds[1].events =
                 (short)((events & PGQ_EVENT_READ ? POLLIN : 0) | (events & PGQ_EVENT_WRITE ? POLLOUT : 0));
@@ -158,6 +160,7 @@ static void wait_for(watching *w, int64_t until)
         }
         poll(fds, 2, ms);
     }
+    return PGQ_OK;
 }
 
 /* Before any row: whether all are there. */
@@ -180,7 +183,10 @@ int run_watch(call *c)
     if (status == EXIT_DONE)
         status = look(&w);
     while (status == EXIT_DONE && w.left > 0 && !stop_signal()) {
-        wait_for(&w, clock_ms() + interval);
+        if (wait_for(&w, clock_ms() + interval) == PGQ_SHUTDOWN) {
+            session_failed(c->session->q, PGQ_SHUTDOWN); /* with rows behind it: it is done */
+            break;
+        }
         if (!stop_signal())
             status = look(&w);
     }

@@ -132,9 +132,9 @@ const verb verbs[] = {
      VERB_REPORTS,
      nothing,
      "end every wait in the namespace",
-     "Workers, pgq-listen among them, listeners, and who waits for a message of a queue or a topic: each of "
-     "them is told "
-     "SHUTDOWN. Who begins to wait later is not kept from it. Neither grant gives it.",
+     "Workers, pgq-listen among them, listeners, and who waits for a message of a queue or a topic: each is "
+     "told SHUTDOWN. receive, topic subscribe and watch say so on standard error, and end. Who begins to "
+     "wait later is not kept from it. No grant gives it.",
      run_shutdown},
     {"grant producer",
      NULL,
@@ -146,7 +146,7 @@ const verb verbs[] = {
      VERB_REPORTS,
      nothing,
      "let roles send, and no more",
-     "A role may have both parts. ROLES in pgq(1) tells of one that may only look.",
+     "A role may have several parts.",
      run_grant_producer},
     {"grant consumer",
      NULL,
@@ -158,8 +158,34 @@ const verb verbs[] = {
      VERB_REPORTS,
      nothing,
      "let roles take, settle, look and cancel, and no more",
-     "A role may have both parts. ROLES in pgq(1) tells of one that may only look.",
+     "A role may have several parts.",
      run_grant_consumer},
+    {"grant monitor",
+     NULL,
+     "namespace",
+     "ROLE...",
+     {"role"},
+     1,
+     NO_LIMIT,
+     VERB_REPORTS,
+     nothing,
+     "let roles look, at everything, and no more",
+     "A role may have several parts. The sessions of other roles are the server's to show: GRANT "
+     "pg_read_all_stats, or pg_monitor, lets doctor and consumers see them.",
+     run_grant_monitor},
+    {"revoke",
+     NULL,
+     "namespace",
+     "ROLE...",
+     {"role"},
+     1,
+     NO_LIMIT,
+     VERB_REPORTS,
+     nothing,
+     "take back from roles what they were granted",
+     "All parts, and what was granted in the namespace by hand. No upgrade grants it again. Exit status 3 if "
+     "there was nothing.",
+     run_revoke},
 
     {"create",
      NULL,
@@ -280,7 +306,8 @@ const verb verbs[] = {
      "take messages by a lease",
      "Settle them with their receipts: ack, nack, extend, release. What is not settled comes back when its "
      "lease has run out.\n"
-     "Messages that could not be written are given back at once, with the attempt counted.",
+     "Messages that could not be written are given back at once, with the attempt counted.\n"
+     "Exit status 3 if none came, be it that --timeout is over or that pgq shutdown has ended the wait.",
      run_receive},
     {"pop",
      NULL,
@@ -508,7 +535,7 @@ const verb verbs[] = {
      "follow what happens in queues",
      "A row a queue first, then one whenever numbers of a queue have changed: sent and received since its "
      "last row, and how many there are. It is woken by what is sent, and looks every --interval besides. "
-     "--count ends it after so many rows.",
+     "--count ends it after so many rows, and pgq shutdown at once, with exit status 0.",
      run_watch},
 
     {"dead list",

@@ -24,8 +24,9 @@
      VERB_JSON_ROWS,
      topic_subscribe,
      "write the messages of a topic as they come",
-     "Until it is interrupted; --count ends it after so many, and --timeout when nothing has come for so "
-     "long, with exit status 3 if nothing has come at all. --timeout 0 writes what is there.\n"
+     "Until it is interrupted; --count ends it after so many, --timeout when nothing has come for so "
+     "long, and pgq shutdown at once, with exit status 3 if nothing has come at all. --timeout 0 writes what "
+     "is there.\n"
      "With --as it is a durable subscriber: it goes on where it has stopped, and commits once messages are "
      "written. "
      "Interrupted, or with a reader that has left, it may write the last ones again the next time, and "
