@@ -260,6 +260,7 @@ int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold)
     int started;
 
     atomic_store(&hold->lost, 0);
+    atomic_store(&hold->told, 0);
     schedule(hold, pgqi_now_us());
     pthread_mutex_lock(&k->lock);
     if (!k->started)
@@ -277,7 +278,7 @@ int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold)
 void pgqi_keeper_look(pgqi_keeper *k, pgqi_hold *hold)
 {
     pthread_mutex_lock(&k->lock);
-    if (pgqi_now_us() >= atomic_load(&hold->until_us))
+    if (atomic_load(&hold->told) || pgqi_now_us() >= atomic_load(&hold->until_us))
         mark_lost(k, hold, out_of_time);
     pthread_mutex_unlock(&k->lock);
 }
