@@ -9,6 +9,9 @@
 #     ALONE keeps other tests from running at the same time;
 #     VALGRIND runs it under valgrind as well; label db
 #
+#   pgq_test_support(name source...)
+#     what several of them share, compiled once; given to them as a LIBRARY
+#
 # The source is name.c unless others are given.
 find_program(PGQ_VALGRIND valgrind)
 mark_as_advanced(PGQ_VALGRIND)
@@ -40,6 +43,16 @@ function(pgq_test_program name)
     target_link_libraries(${name} PRIVATE pgq_static)
   endif()
   target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA json-c::json-c Threads::Threads)
+endfunction()
+
+# Public headers only: it is linked to the library with internals and to that without.
+function(pgq_test_support name)
+  add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARGN})
+  pgq_target_defaults(${name})
+  target_include_directories(
+    ${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
+                    "$<TARGET_PROPERTY:pgq_static,INTERFACE_INCLUDE_DIRECTORIES>")
+  target_link_libraries(${name} PUBLIC PostgreSQL::PostgreSQL PkgConfig::CMOCKA json-c::json-c Threads::Threads)
 endfunction()
 
 function(pgq_unit_test name)
