@@ -171,7 +171,7 @@ void pgqi_lease_run(pgq *q, pgqi_keeper *keeper, const pgqi_take *take, pgq_hand
     q->hold = &leased->hold;
     settle->failed = pgqi_handle(q, m, handler, arg, settle->text, sizeof settle->text) != 0;
     leased->mine = q->settled;
-    pgqi_keeper_look(keeper, &leased->hold);
+    pgqi_keeper_ended(keeper, &leased->hold);
     q->hold = NULL;
     if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q)) {
         if (!settle->failed)
