@@ -24,9 +24,9 @@ struct pgq {
     int in_handler; /* a handler runs: its scope is open */
     int fail_set;   /* it has called pgq_fail() */
     char fail_text[1024];
-    pgq_receipt handled;          /* the message that the handler is at */
-    int settled;                  /* it has settled it itself */
-    const struct pgqi_hold *hold; /* the lease it runs under; NULL: a scope */
+    pgq_receipt handled;    /* the message that the handler is at */
+    int settled;            /* it has settled it itself */
+    struct pgqi_hold *hold; /* the lease it runs under; NULL: a scope */
     char name_space[PGQI_NAMESPACE_MAX + 1];
     pgqi_schema schema;
     pgq_error error;

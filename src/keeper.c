@@ -148,6 +148,8 @@ static void read_answer(pgqi_keeper *k, const struct item *items, int n, const P
             /* Who holds the row says what becomes of it. */
             h->next_us = sent_us + again_us;
             h->until_us = INT64_MAX;
+        } else if (h->ended) {
+            h->next_us = INT64_MAX;
         } else {
             mark_lost(k, h,
                       "the lease had run out and was taken back: another consumer may have the message");
@@ -260,6 +262,8 @@ int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold)
     int started;
 
     atomic_store(&hold->lost, 0);
+    atomic_store(&hold->told, 0);
+    hold->ended = 0;
     schedule(hold, pgqi_now_us());
     pthread_mutex_lock(&k->lock);
     if (!k->started)
@@ -274,11 +278,12 @@ int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold)
     return started;
 }
 
-void pgqi_keeper_look(pgqi_keeper *k, pgqi_hold *hold)
+void pgqi_keeper_ended(pgqi_keeper *k, pgqi_hold *hold)
 {
     pthread_mutex_lock(&k->lock);
-    if (pgqi_now_us() >= atomic_load(&hold->until_us))
+    if (atomic_load(&hold->told) || pgqi_now_us() >= atomic_load(&hold->until_us))
         mark_lost(k, hold, out_of_time);
+    hold->ended = 1;
     pthread_mutex_unlock(&k->lock);
 }
 

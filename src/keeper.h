@@ -18,6 +18,8 @@ typedef struct pgqi_hold {
     int64_t next_us;          /* when to extend it */
     _Atomic int64_t until_us; /* when it has run out, as far as is known here */
     atomic_int lost;
+    atomic_int told; /* its handler was told that it has run out: no later answer makes that good */
+    int ended;       /* its handler has returned: to be gone is what settling does to the row */
     void *holder;
 } pgqi_hold;
 
@@ -32,8 +34,10 @@ void pgqi_keeper_free(pgqi_keeper *k);
  * started. */
 int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold);
 
-/* Marks a lease as lost that has run out: the thread may be waiting for a server that does not answer. */
-void pgqi_keeper_look(pgqi_keeper *k, pgqi_hold *hold);
+/* The handler has returned. Marks a lease as lost that has run out, or of which that was told: the thread may
+ * be waiting for a server that does not answer. Else it is kept on, to outlast a settling that has to be sent
+ * again. */
+void pgqi_keeper_ended(pgqi_keeper *k, pgqi_hold *hold);
 
 void pgqi_keeper_drop(pgqi_keeper *k, pgqi_hold *hold);
 

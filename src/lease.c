@@ -171,7 +171,7 @@ void pgqi_lease_run(pgq *q, pgqi_keeper *keeper, const pgqi_take *take, pgq_hand
     q->hold = &leased->hold;
     settle->failed = pgqi_handle(q, m, handler, arg, settle->text, sizeof settle->text) != 0;
     leased->mine = q->settled;
-    pgqi_keeper_look(keeper, &leased->hold);
+    pgqi_keeper_ended(keeper, &leased->hold);
     q->hold = NULL;
     if (PQstatus(q->conn) == CONNECTION_OK && pgqi_in_transaction(q)) {
         if (!settle->failed)
@@ -191,6 +191,12 @@ void pgqi_lease_end(pgqi_keeper *keeper, pgqi_leased *leased)
 
 int pgq_lease_lost(const pgq *q)
 {
+    pgqi_hold *hold = q ? q->hold : NULL;
+
+    if (!hold)
+        return 0;
     /* The keeper may be waiting for a server that does not answer. */
-    return q && q->hold && (atomic_load(&q->hold->lost) || pgqi_now_us() >= atomic_load(&q->hold->until_us));
+    if (pgqi_now_us() >= atomic_load(&hold->until_us))
+        atomic_store(&hold->told, 1);
+    return atomic_load(&hold->lost) || atomic_load(&hold->told);
 }

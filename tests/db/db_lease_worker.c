@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_MS = 30000, EVENTS = 9, LEASE_MS = 1500 }; /* a busy machine extends it in time */
+/* Extended at each third: a busy machine has the two others for it. */
+enum { WAIT_MS = 30000, EVENTS = 9, LEASE_MS = 4500 };
 
 /* What the handlers and the event function are told; asserted on from the test's thread alone. */
 typedef struct shop {
-    atomic_int started, handled, failing, lost_seen;
-    atomic_int hold; /* handlers wait until it is 0, or their lease is lost */
+    atomic_int started, handled, failing, lost_seen, still_lost;
+    atomic_int hold;   /* handlers wait until it is 0, or their lease is lost */
+    atomic_int linger; /* and then until this is 0 */
     atomic_int in_transaction;
     atomic_int events[EVENTS];
     atomic_llong lost_id;
@@ -46,6 +48,9 @@ static int handle(pgq *q, PGconn *conn, const pgq_message *m, void *arg)
     while (atomic_load(&the.hold) && !pgq_lease_lost(q))
         t_pause_ms(2);
     atomic_fetch_add(&the.lost_seen, pgq_lease_lost(q));
+    while (atomic_load(&the.linger))
+        t_pause_ms(2);
+    atomic_fetch_add(&the.still_lost, pgq_lease_lost(q));
     atomic_fetch_add(&the.handled, 1);
     if (atomic_fetch_sub(&the.failing, 1) > 0)
         return pgq_fail(q, "as told");
@@ -117,13 +122,14 @@ static long left(const fixture *f)
     return t_number(f, f->sql, "SELECT count(*) FROM mq.message");
 }
 
-static void await_extensions(const fixture *f)
+/* Until each lease that is out ends more than so much later than any does now. */
+static void await_extensions(const fixture *f, int ms)
 {
     char sql[160];
 
     snprintf(sql, sizeof sql,
              "SELECT min(due) > '%s'::timestamptz + interval '%d ms' FROM mq.message WHERE state = 2",
-             t_ask(f, f->sql, "SELECT max(due) FROM mq.message WHERE state = 2"), 2 * LEASE_MS);
+             t_ask(f, f->sql, "SELECT max(due) FROM mq.message WHERE state = 2"), ms);
     t_until(f, WAIT_MS, "t", sql);
 }
 
@@ -157,8 +163,7 @@ static void worker_drain(void **state)
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = current_setting('application_name')");
 }
 
-/* Longer than several leases, several at once: each is done once. And a stop lets them finish, extended as
- * ever. */
+/* Longer than a lease, several at once: each is done once. And a stop lets them finish, extended as ever. */
 static void worker_long_handlers(void **state)
 {
     fixture *f = *state;
@@ -170,10 +175,10 @@ static void worker_long_handlers(void **state)
     for (int i = 0; i < 5; i++)
         t_send(f->q, "q", "m");
     await_int(&the.started, 3);
-    await_extensions(f);
+    await_extensions(f, LEASE_MS);
     pgq_worker_stop(the.worker);
     await_int(&the.events[PGQ_EVENT_STOPPING], 1);
-    await_extensions(f);
+    await_extensions(f, LEASE_MS / 3);
     assert_int_equal(the.started, 3); /* nothing new is taken */
     atomic_store(&the.hold, 0);
     join();
@@ -191,6 +196,7 @@ static void worker_lease_lost(void **state)
     pgq_worker_options o = options(f);
     int64_t id;
 
+    o.lease_ms = 3000; /* a third of it is waited for */
     atomic_store(&the.hold, 1);
     start(&o);
     id = t_send(f->q, "q", "m");
@@ -207,6 +213,34 @@ static void worker_lease_lost(void **state)
     assert_string_equal(the.lost_queue, "q");
     assert_true(the.lost_text[0] != '\0');
     assert_string_equal(t_listed(f, "q", PGQ_STATE_IN_FLIGHT), "m 2 0; ");
+}
+
+/* The server does not answer until the time is over, and extends the lease after all: what the handler was
+ * told still holds, and is said once. */
+static void worker_lease_out_of_time(void **state)
+{
+    fixture *f = *state;
+    pgq_worker_options o = options(f);
+    int64_t id;
+
+    o.lease_ms = 1500;
+    atomic_store(&the.hold, 1);
+    atomic_store(&the.linger, 1);
+    start(&o);
+    id = t_send(f->q, "q", "m");
+    await_int(&the.started, 1);
+    t_run(f, f->sql, "BEGIN; LOCK TABLE mq.message IN ACCESS EXCLUSIVE MODE");
+    await_int(&the.lost_seen, 1);
+    t_run(f, f->sql, "COMMIT");
+    await_extensions(f, 0);
+    atomic_store(&the.linger, 0);
+    await_int(&the.events[PGQ_EVENT_DONE], 1);
+    pgq_worker_stop(the.worker);
+    join();
+    assert_int_equal(the.still_lost, 1);
+    assert_int_equal(the.events[PGQ_EVENT_LEASE_LOST], 1);
+    assert_true(the.lost_id == id && the.lost_attempt == 1);
+    assert_int_equal(left(f), 0);
 }
 
 static void kill_workers(const fixture *f)
@@ -334,9 +368,13 @@ static void worker_bad_leases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORKER_TEST(worker_drain),      WORKER_TEST(worker_long_handlers),
-        WORKER_TEST(worker_lease_lost), WORKER_TEST(worker_connections_lost),
-        WORKER_TEST(worker_listens),    WORKER_TEST(row_c9_in_a_worker),
+        WORKER_TEST(worker_drain),
+        WORKER_TEST(worker_long_handlers),
+        WORKER_TEST(worker_lease_lost),
+        WORKER_TEST(worker_lease_out_of_time),
+        WORKER_TEST(worker_connections_lost),
+        WORKER_TEST(worker_listens),
+        WORKER_TEST(row_c9_in_a_worker),
         WORKER_TEST(worker_bad_leases),
     };
 

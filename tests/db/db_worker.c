@@ -292,7 +292,7 @@ static void test_stop_finishes_what_runs(void **state)
     fixture *f = *state;
     pgq_worker_options o = options(f);
 
-    atomic_store(&the.slow_ms, 300);
+    atomic_store(&the.slow_ms, 1000);
     make(&o, 1);
     fill(f, "q", 5);
     start();
@@ -362,7 +362,7 @@ static void test_reconnects_within_a_handler(void **state)
     fixture *f = *state;
     pgq_worker_options o = options(f);
 
-    atomic_store(&the.slow_ms, 300);
+    atomic_store(&the.slow_ms, 1000);
     make(&o, 1);
     t_send(f->q, "q", "m");
     start();
@@ -385,7 +385,7 @@ static void test_long_scope(void **state)
 
     o.long_scope_ms = 50;
     o.max_messages = 1;
-    atomic_store(&the.slow_ms, 400);
+    atomic_store(&the.slow_ms, 1000);
     make(&o, 1);
     assert_int_equal(pgq_worker_run(the.worker), PGQ_OK);
     assert_int_equal(the.events[PGQ_EVENT_LONG_SCOPE], 1);

@@ -17,10 +17,11 @@ typedef struct fixture {
 } fixture;
 
 /* Runs the tests, or says 77 if there is no server to test with. */
-#define RUN_WITH_SERVER(tests) (t_dsn() ? cmocka_run_group_tests(tests, NULL, NULL) : 77)
+#define RUN_WITH_SERVER(tests) (t_dsn() ? t_verdict(cmocka_run_group_tests(tests, NULL, NULL)) : 77)
 #define DB_TEST(f)             cmocka_unit_test_setup_teardown(f, t_setup, t_teardown)
 
 const char *t_dsn(void);
+int t_verdict(int failed);    /* for main() to return, if it does return */
 int t_setup(void **state);    /* installs a namespace */
 int t_teardown(void **state); /* ends whatever still uses it, and drops it */
 

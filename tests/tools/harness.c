@@ -157,7 +157,9 @@ int listen_wait(process *p)
     while (waitpid(p->pid, &status, WNOHANG) == 0) {
         if (now_ms() > until) {
             char *err = slurp(p->err);
-            fail_msg("pgq-listen did not end; it said: %.4000s", err);
+            print_error("pgq-listen did not end; it said: %.4000s\n", err);
+            free(err);
+            fail();
         }
         nap();
     }
@@ -242,6 +244,17 @@ int count_in_file(const char *path, const char *text)
         n++;
     free(all);
     return n;
+}
+
+void must_hold(const char *path, const char *text, const char *file, int line)
+{
+    char *all = slurp(path);
+    bool held = strstr(all, text) != NULL;
+    if (!held)
+        print_error("not in %s: \"%s\"; it holds: %.4000s\n", path, text, all);
+    free(all);
+    if (!held)
+        _fail(file, line);
 }
 
 pid_t pid_in(const fixture *f, const char *name)

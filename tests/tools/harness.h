@@ -80,13 +80,9 @@ int count_in_file(const char *path, const char *text);
 void touch(const fixture *f, const char *name);
 void unlink_in(const fixture *f, const char *name);
 
-#define assert_holds(path, text)                                                                             \
-    do {                                                                                                     \
-        char *holds_ = slurp(path);                                                                          \
-        if (!strstr(holds_, text))                                                                           \
-            fail_msg("not in %s: \"%s\"; it holds: %.4000s", path, text, holds_);                            \
-        free(holds_);                                                                                        \
-    } while (0)
+/* Fails if a file does not hold the text, and says what it holds. */
+#define assert_holds(path, text) must_hold(path, text, __FILE__, __LINE__)
+void must_hold(const char *path, const char *text, const char *file, int line);
 
 /* Sends to QUEUE. */
 int64_t send_text(fixture *f, const char *text);

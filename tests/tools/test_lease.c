@@ -26,6 +26,14 @@ static void outlast_the_lease(fixture *f)
     WAIT_FOR(lease_end(f) > first + LEASE_US);
 }
 
+/* Waits until it has been extended once more. */
+static void see_extended(fixture *f)
+{
+    int64_t first = 0;
+    WAIT_FOR((first = lease_end(f)) > 0);
+    WAIT_FOR(lease_end(f) > first);
+}
+
 static void stop(process *p)
 {
     assert_int_equal(kill(p->pid, SIGTERM), 0);
@@ -144,7 +152,7 @@ static void server_gone_in_mid_job(void **state)
     WAIT_FOR(pid_in(f, "pid") > 0);
     assert_true(terminate_backends(f) >= 2);
     /* The lease outlives the connections: the command goes on, and the lease is extended by new ones. */
-    outlast_the_lease(f);
+    see_extended(f);
     assert_false(is_gone(pid_in(f, "pid")));
     touch(f, "go");
     WAIT_FOR(file_holds(p->err, " done queue=" QUEUE));
@@ -165,7 +173,7 @@ static void first_signal_finishes(void **state)
     assert_int_equal(kill(p->pid, SIGTERM), 0);
     WAIT_FOR(file_holds(p->err, " stopping"));
     /* The lease is extended to the end. */
-    outlast_the_lease(f);
+    see_extended(f);
     touch(f, "go");
     assert_int_equal(listen_wait(p), 0);
     assert_returned(f, 0, 0, NULL);
@@ -280,7 +288,7 @@ static void cut_off(fixture *f, bool extended)
                                    "[ $PGQ_ATTEMPT = 1 ] || exit 0; " UNTIL_GO, NULL);
     WAIT_FOR(pid_in(f, "pid") > 0);
     if (extended)
-        outlast_the_lease(f);
+        see_extended(f);
     assert_int_equal(kill(relay, SIGSTOP), 0);
     WAIT_FOR(is_gone(pid_in(f, "pid")));
     /* Nobody else has taken it meanwhile, so that the failure still counts. */
@@ -314,7 +322,7 @@ static void a_stream_under_leases(void **state)
                      "*slow*) until [ -e $T/go ]; do sleep 0.02; done;; esac; echo '{\"ok\":true}'; done",
                      NULL);
     send_text(f, "slow");
-    outlast_the_lease(f);
+    see_extended(f);
     touch(f, "go");
     WAIT_FOR(count_in_file(p->err, " done queue=") == 1);
     unlink_in(f, "pid");
@@ -349,7 +357,7 @@ static void a_slow_reader_holds_no_transaction(void **state)
     /* The pipe is full. */
     WAIT_FOR(counts_are(f, 1, 1));
     WAIT_FOR(transactions(f, "now") == 0);
-    outlast_the_lease(f);
+    see_extended(f);
     for (ssize_t n; (n = read(ends[0], got, sizeof got)) > 0;)
         total += (size_t)n;
     close(ends[0]);
