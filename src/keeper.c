@@ -148,8 +148,9 @@ static void read_answer(pgqi_keeper *k, const struct item *items, int n, const P
             /* Who holds the row says what becomes of it. */
             h->next_us = sent_us + again_us;
             h->until_us = INT64_MAX;
-        } else if (h->ended) {
+        } else if (h->ended || atomic_load(&h->settled)) {
             h->next_us = INT64_MAX;
+            h->until_us = INT64_MAX;
         } else {
             mark_lost(k, h,
                       "the lease had run out and was taken back: another consumer may have the message");
@@ -263,6 +264,7 @@ int pgqi_keeper_hold(pgqi_keeper *k, pgqi_hold *hold)
 
     atomic_store(&hold->lost, 0);
     atomic_store(&hold->told, 0);
+    atomic_store(&hold->settled, 0);
     hold->ended = 0;
     schedule(hold, pgqi_now_us());
     pthread_mutex_lock(&k->lock);

@@ -18,8 +18,9 @@ typedef struct pgqi_hold {
     int64_t next_us;          /* when to extend it */
     _Atomic int64_t until_us; /* when it has run out, as far as is known here */
     atomic_int lost;
-    atomic_int told; /* its handler was told that it has run out: no later answer makes that good */
-    int ended;       /* its handler has returned: to be gone is what settling does to the row */
+    atomic_int told;    /* its handler was told that it has run out: no later answer makes that good */
+    atomic_int settled; /* the handler has settled it, */
+    int ended;          /* or has returned: to be gone is what settling does to the row */
     void *holder;
 } pgqi_hold;
 

@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "error.h"
 #include "exec.h"
+#include "keeper.h"
 #include "text.h"
 
 #include <string.h>
@@ -82,8 +83,11 @@ pgq_status pgqi_settling_read(pgq *q, const PGresult *res, const pgqi_settling *
         if (s->done && status == PGQ_OK)
             ++*s->done;
         if (over && status == PGQ_OK && q->in_handler && s->receipts[i].id == q->handled.id &&
-            s->receipts[i].attempt == q->handled.attempt)
+            s->receipts[i].attempt == q->handled.attempt) {
             q->settled = 1;
+            if (q->hold)
+                atomic_store(&q->hold->settled, 1);
+        }
         if (status == PGQ_STALE || worst == PGQ_OK)
             worst = status;
     }
