@@ -11,7 +11,7 @@
 /* What a helper's thread does meanwhile: two statements, each as soon as a query gives a row; "": none. */
 typedef struct helper {
     char when[2][400];
-    char sql[2][256];
+    char sql[2][400];
     int64_t done_us[2];
 } helper;
 
@@ -309,8 +309,9 @@ static void test_F6_asleep(void **state)
     when_asleep(&h, f->q, 0);
     snprintf(
         h.sql[0], sizeof h.sql[0],
+        "SELECT pg_advisory_xact_lock('\"%s\".topic_segment'::regclass::oid::integer, 0);"
         "UPDATE \"%s\".topic_segment SET opened = opened - interval '1 s', sealed = sealed - interval '1 s'",
-        f->ns);
+        f->ns, f->ns);
     snprintf(h.when[1], sizeof h.when[1],
              "SELECT 1 WHERE NOT EXISTS (SELECT FROM \"%s\".topic_message WHERE topic = 'u')", f->ns);
     snprintf(h.sql[1], sizeof h.sql[1], "SELECT \"%s\".topic_publish('t', 'm'::text)", f->ns);

@@ -283,10 +283,12 @@ static void kill_one(pgq *q, struct child *c)
     }
 }
 
-/* Segments change every half second, though the messages are kept for longer. */
+/* Segments change every half second, though the messages are kept for longer. With the key of whoever tends
+ * them, who locks them one by one. */
 static void age(pgq *q)
 {
-    query(q, "UPDATE NS.topic_segment SET opened = opened - interval '1 hour' WHERE sealed IS NULL");
+    query(q, "SELECT pg_advisory_xact_lock('NS.topic_segment'::regclass::oid::integer, 0);"
+             "UPDATE NS.topic_segment SET opened = opened - interval '1 hour' WHERE sealed IS NULL");
 }
 
 static int64_t segments_used(pgq *q)
