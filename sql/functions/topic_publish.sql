@@ -112,7 +112,7 @@ BEGIN
             RETURN;
         END;
     END IF;
-    -- An array, as a row for each message would cost a tenth of its publishing.
+    -- An array, as a row for each message is more to send.
     WITH stored AS (
         INSERT INTO mq.topic_message AS m (segment, id, xid, published, kind, topic, headers, payload)
         SELECT e.segment, nextval(e.ids), pg_current_xact_id(), now, u.kind, _topic_publish_many.topic, u.headers::json, u.payload
