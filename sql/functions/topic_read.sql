@@ -106,7 +106,7 @@ END $$;
 -- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
 -- order; the tables to read, by name; the log; and its newest segment's trimmed_by. A sealed one
 -- was complete before its sealing was visible. Whoever calls it has set the rest of what it needs.
--- By way of mq.topic_message nobody reads: a session may not know of a partition and would pass over what is there.
+-- By way of mq.topic_message no reader reads: a session may not know of a partition and would pass over what is there.
 CREATE OR REPLACE FUNCTION mq._segments_to_read(
     topic text, seen pg_snapshot, from_number bigint,
     OUT ids integer[], OUT tables text[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
