@@ -135,11 +135,11 @@ long long number(PGconn *c, const char *format, ...)
     return n;
 }
 
-static const char *outcome(PGconn *c, const PGresult *r)
+static const char *outcome(PGconn *c, const PGresult *r, const char *mark)
 {
     char *s = slot();
     const char *code = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-    snprintf(s, CAPACITY, "%s", succeeded(r) ? "00000" : code ? code : PQerrorMessage(c));
+    snprintf(s, CAPACITY, "%s%s", mark, succeeded(r) ? "00000" : code ? code : PQerrorMessage(c));
     return s;
 }
 
@@ -147,7 +147,7 @@ const char *state(PGconn *c, const char *format, ...)
 {
     STATEMENT(sql);
     PGresult *r = PQexec(c, sql);
-    const char *s = outcome(c, r);
+    const char *s = outcome(c, r, "");
     PQclear(r);
     return s;
 }
@@ -203,9 +203,7 @@ const char *finish(PGconn *c)
         if (succeeded(r)) {
             s = rows(r);
         } else {
-            char *failed = slot();
-            snprintf(failed, CAPACITY, "!%s", outcome(c, r));
-            s = failed;
+            s = outcome(c, r, "!");
         }
     }
     return s;
