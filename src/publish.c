@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MANY_MAX = 1000000 };
+enum { MANY_MAX = 1000000, IDS_DRAWN = 100 };
 
 /* Checked and encoded as a message to a queue is. Free it either way. */
 static pgq_status make(pgq *q, const void *payload, size_t len, const pgq_publish_options *options,
@@ -124,13 +124,18 @@ static void fill_params(pgqi_params *p, const char *topic, const pgqi_outgoing *
     pgqi_free(kinds);
 }
 
+/* The server says the first id of every hundred, from which the others follow: see mq._nth_id. */
 static pgq_status read_ids(pgq *q, const PGresult *res, size_t n, int64_t *ids)
 {
-    const char *elements = pgqi_field_int8s(res, 0, 3, n);
+    size_t said = (n + IDS_DRAWN - 1) / IDS_DRAWN;
+    const char *elements = pgqi_field_int8s(res, 0, 3, said);
 
     if (!elements)
-        return pgqi_error_set(&q->error, PGQ_VERSION, "the namespace gave out other ids than %zu", n);
-    pgqi_get_int8s(elements, n, ids);
+        return pgqi_error_set(&q->error, PGQ_VERSION,
+                              "the namespace gave out other ids than for %zu messages", n);
+    pgqi_get_int8s(elements, said, ids);
+    for (size_t i = n; i-- > 0;)
+        ids[i] = ids[i / IDS_DRAWN] + (int64_t)(i % IDS_DRAWN);
     return PGQ_OK;
 }
 
@@ -142,8 +147,8 @@ static pgq_status publish_all(pgq *q, const char *topic, const pgqi_outgoing *me
     PGresult *res;
 
     fill_params(&p, topic, messages, n);
-    status = pgqi_call(q, "SELECT code, detail, failed, ids FROM %s._topic_publish_many($1, $2, $3, $4)", &p,
-                       &res);
+    status = pgqi_call(
+        q, "SELECT code, detail, failed, first_ids FROM %s._topic_publish_many($1, $2, $3, $4)", &p, &res);
     pgqi_params_free(&p);
     if (status != PGQ_OK)
         return status;

@@ -44,7 +44,8 @@ typedef struct pgq_publish_options {
  *  @param payload any bytes; may be NULL if len is 0
  *  @param len     bytes
  *  @param options NULL: the defaults
- *  @param id      the message's id, rising in its topic; may be NULL
+ *  @param id      the message's id: unique in its topic's log, rising for each publisher, with gaps; may be
+ *                 NULL
  *  @return OK, INVALID, TOO_LONG (for a bound queue), HOOK, NOT_INSTALLED, PERMISSION, CONFLICT, ABORTED, ...
  *
  *  Transaction: joins one if it is open, and leaves it usable after TOO_LONG and INVALID; else one of its

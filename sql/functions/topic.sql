@@ -1,8 +1,12 @@
 -- Topics: what they are called, what shapes them, which queues are bound to them. A topic that nobody has created lies
 -- in the common log, and is nothing but its messages there.
 
+-- Most names are seen to be good at the first glance.
 CREATE OR REPLACE FUNCTION mq._topic_fault(topic text) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(mq._name_fault(topic), '^(a )?queue', '\1topic') $$;
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN topic !~ '^ |[^ -~]| $' AND octet_length(topic) BETWEEN 1 AND 160 THEN NULL
+                ELSE regexp_replace(mq._name_fault(topic), '^(a )?queue', '\1topic') END
+$$;
 
 -- A topic's place in the doorbell's keys, (oid of mq.topic_log, 4 * bell + role), whether or not there is such a topic.
 -- Two of one number wake each other for nothing.

@@ -221,6 +221,40 @@ static void test_F8_many(void **state)
     pgq_subscriber_free(s);
 }
 
+/* More than one number's worth of ids: what is told is what is stored. */
+static void test_F8_ids(void **state)
+{
+    enum { N = 1001 };
+    static pgq_publication all[N];
+    static int64_t ids[N];
+    fixture *f = *state;
+    pgq_retention few = PGQ_RETENTION_INIT;
+
+    few.max_messages = 100;
+    for (size_t n = 99; n <= N; n += n == 99 ? 1 : n == 100 ? 1 : 900) {
+        const char *const topics[] = {"t", "counted"};
+
+        assert_ok(f->q, pgq_topic_create(f->q, "counted", &few, 1));
+        for (size_t t = 0; t < 2; t++) {
+            pgq_subscriber *s = subscribe(f->q, topics[t], NULL, NULL);
+            pgq_messages *m;
+            int64_t later;
+
+            assert_ok(f->q, pgq_topic_publish_many(f->q, topics[t], all, n, ids));
+            assert_ok(f->q, pgq_topic_publish(f->q, topics[t], "x", 1, NULL, &later));
+            assert_true(later > ids[n - 1]);
+            assert_ok(f->q, pgq_topic_next(s, N + 1, &m));
+            assert_int_equal(pgq_messages_count(m), n + 1);
+            for (size_t i = 0; i < n; i++) {
+                assert_int_equal(pgq_messages_get(m, i)->id, ids[i]);
+                assert_true(i == 0 || ids[i] > ids[i - 1]);
+            }
+            pgq_messages_free(m);
+            pgq_subscriber_free(s);
+        }
+    }
+}
+
 /* Refusals leave an open transaction usable. */
 static void test_bad_arguments(void **state)
 {
@@ -348,6 +382,7 @@ int main(void)
         DB_TEST(test_F8_the_publishers_transaction),
         DB_TEST(test_F3_own_messages),
         DB_TEST(test_F8_many),
+        DB_TEST(test_F8_ids),
         DB_TEST(test_bad_arguments),
         DB_TEST(test_hooks),
     };
