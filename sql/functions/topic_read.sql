@@ -103,28 +103,20 @@ BEGIN
     RETURN (SELECT array_agg(x ORDER BY x) FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto));
 END $$;
 
--- The segments of a topic's log in which somebody at seen may have something to read, from segment from_number on, in
--- order; the tables to read, by name; the log; and its newest segment's trimmed_by. A sealed one
--- was complete before its sealing was visible. Whoever calls it has set the rest of what it needs.
+-- The segments of a topic's log in which somebody at seen may have something to read; in the batch up to upto he has come
+-- to segment from_number, and earlier ones may have got something since. A sealed one was complete before its sealing was
+-- visible. It becomes a part of the caller's query, whose plan is to be by the index.
 -- By way of mq.topic_message no reader reads: a session may not know of a partition and would pass over what is there.
-CREATE OR REPLACE FUNCTION mq._segments_to_read(
-    topic text, seen pg_snapshot, from_number bigint,
-    OUT ids integer[], OUT tables text[], OUT numbers bigint[], OUT log integer, OUT trimmed_by xid8
-)
-LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
-BEGIN
-    log := (SELECT t.id FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic);
-    IF log IS NULL THEN
-        log := (SELECT t.id FROM mq.topic_log t WHERE t.topic = '');
-    END IF;
-    SELECT array_agg(w.id), array_agg(w.messages::text), array_agg(w.number), (array_agg(w.trimmed_by))[count(*)]
-    INTO ids, tables, numbers, trimmed_by FROM (
-        SELECT s.id, s.messages, s.number, s.trimmed_by FROM mq.topic_segment s
-        WHERE s.log_id = log AND s.number >= COALESCE(from_number, 0)
-          AND (s.sealed_by IS NULL OR NOT pg_visible_in_snapshot(s.sealed_by, seen))
-        ORDER BY s.number) w;
-END $$;
+CREATE OR REPLACE FUNCTION mq._segments_to_read(topic text, seen pg_snapshot, upto pg_snapshot, from_number bigint)
+RETURNS SETOF mq.topic_segment
+LANGUAGE sql STABLE AS $$
+    SELECT s.* FROM mq.topic_segment s
+    WHERE s.log_id = COALESCE((SELECT t.id FROM mq.topic_log t WHERE t.topic = _segments_to_read.topic),
+                              (SELECT t.id FROM mq.topic_log t WHERE t.topic = ''))
+      AND (s.sealed_by IS NULL
+           OR NOT pg_visible_in_snapshot(s.sealed_by, seen)
+              AND (s.number >= COALESCE(from_number, 0) OR NOT pg_visible_in_snapshot(s.sealed_by, upto)))
+$$;
 
 -- Whether messages of a log were removed that somebody at seen, who has come to segment number in the batch that follows, may
 -- not have read. Asked after reading: what is emptied meanwhile is among it. Who begins with the oldest misses nothing.
@@ -154,16 +146,18 @@ LANGUAGE plpgsql
 SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     p record := mq._parse_position(after);
+    first_seen CONSTANT pg_snapshot := p.seen;
+    first_number CONSTANT bigint := p.number;
     now pg_snapshot := mq._visible_now();
     upto pg_snapshot;
     turned xid8[];
     s record;
+    log integer;
+    numbers text;
     got bigint := 0;
     n bigint;
     trimmed boolean := false;
     report mq.topic_message;
-    first_seen CONSTANT pg_snapshot := p.seen;
-    first_number CONSTANT bigint := p.number;
 BEGIN
     IF pg_snapshot_xmax(COALESCE(p.upto, p.seen)) > pg_snapshot_xmax(now) OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
         report := mq._no_position(after);
@@ -175,12 +169,23 @@ BEGIN
     LOOP
         upto := COALESCE(p.upto, now);
         turned := CASE WHEN pg_snapshot_xmin(p.seen) < pg_snapshot_xmax(p.seen) THEN mq._turned(p.seen, upto) END;
-        s := mq._segments_to_read(topic, p.seen, p.number);
-        FOR i IN 1 .. COALESCE(cardinality(s.tables), 0) LOOP
-            IF s.numbers[i] IS DISTINCT FROM p.number THEN
-                p.number := s.numbers[i];
+        numbers := NULL;
+        FOR s IN SELECT t.id, t.messages::text AS messages, t.number, t.log_id, t.trimmed_by, count(*) OVER () AS of
+                 FROM mq._segments_to_read(topic, p.seen, upto, p.number) t ORDER BY t.number LOOP
+            log := s.log_id;
+            -- The current segment is not emptied: who reads in no other loses nothing while he reads.
+            trimmed := trimmed OR s.of > 1 OR NOT COALESCE(pg_visible_in_snapshot(s.trimmed_by, first_seen), true);
+            CONTINUE WHEN s.number < p.number;
+            numbers := concat_ws(',', numbers, format('"%s":%s', s.id, s.number));
+            IF s.number IS DISTINCT FROM p.number THEN
+                p.number := s.number;
                 p.xid := '0';
                 p.id := 0;
+            ELSIF s.of = 1 AND p.xid >= pg_snapshot_xmax(p.seen) AND p.xid < pg_snapshot_xmin(upto) THEN
+                -- All before this transaction is over and was read: the batch need not come to its end before the next begins.
+                p.seen := format('%1$s:%1$s:', p.xid);
+                p.upto := NULL;
+                upto := now;
             END IF;
             IF p.xid < pg_snapshot_xmax(p.seen) THEN
                 IF turned IS NOT NULL THEN
@@ -188,7 +193,7 @@ BEGIN
                     -- gone through.
                     RETURN QUERY EXECUTE
                         'SELECT m.* FROM unnest($1) t (x) CROSS JOIN LATERAL (
-                             SELECT w.* FROM ' || s.tables[i] || ' w
+                             SELECT w.* FROM ' || s.messages || ' w
                              WHERE w.topic = $2 AND w.xid = t.x AND (w.xid, w.id) > ($3, $4) ORDER BY w.xid, w.id LIMIT $5) m
                          WHERE t.x >= $3 LIMIT $5'
                         USING turned, topic, p.xid, p.id, many - got;
@@ -200,26 +205,25 @@ BEGIN
                 p.id := 0;
             END IF;
             RETURN QUERY EXECUTE
-                'SELECT m.* FROM ' || s.tables[i] || ' m
-                 WHERE m.topic = $1 AND (m.xid, m.id) > ($2, $3) AND m.xid < pg_snapshot_xmax($4)
-                   AND (m.xid < pg_snapshot_xmin($4) OR pg_visible_in_snapshot(m.xid, $4))
-                 ORDER BY m.xid, m.id LIMIT $5'
+                'SELECT m.* FROM ' || s.messages || ' m
+                 WHERE m.topic = $1 AND (m.xid, m.id) > ($2, $3) AND m.xid < pg_snapshot_xmax($4)'
+                || CASE WHEN pg_snapshot_xmin(upto) < pg_snapshot_xmax(upto)
+                        THEN ' AND (m.xid < pg_snapshot_xmin($4) OR pg_visible_in_snapshot(m.xid, $4))' ELSE '' END
+                || ' ORDER BY m.xid, m.id LIMIT $5'
                 USING topic, p.xid, p.id, upto, many - got;
             GET DIAGNOSTICS n = ROW_COUNT;
             got := got + n;
             EXIT WHEN got >= many;
         END LOOP;
-        -- The current segment is not emptied: who reads in no other loses nothing while he reads.
-        trimmed := trimmed OR cardinality(s.tables) > 1 OR s.trimmed_by IS NOT NULL AND NOT pg_visible_in_snapshot(s.trimmed_by, first_seen);
         EXIT WHEN got > 0 OR p.upto IS NULL;
         -- That batch was at its end: what has come since.
         p.seen := p.upto;
         p.upto := NULL;
         p.number := NULL;
     END LOOP;
-    report.kind := CASE WHEN got < many THEN 0 ELSE 1 END + CASE WHEN trimmed AND mq._trimmed(s.log, first_seen, first_number) THEN 2 ELSE 0 END;
+    report.kind := CASE WHEN got < many THEN 0 ELSE 1 END + CASE WHEN trimmed AND mq._trimmed(log, first_seen, first_number) THEN 2 ELSE 0 END;
     report.topic := p.seen::text || '/' || upto::text;
-    report.headers := json_object(s.ids::text[], s.numbers::text[]);
+    report.headers := '{' || numbers || '}';
     report.payload := convert_to(CASE WHEN got < many THEN upto::text ELSE report.topic || '/' || p.number END, 'UTF8');
     RETURN NEXT report;
 END $$;
@@ -239,6 +243,7 @@ DECLARE
     low_xid xid8;
     low_id bigint;
     s record;
+    log integer;
     n bigint;
     report mq.topic_message;
 BEGIN
@@ -253,16 +258,18 @@ BEGIN
     <<ranges>>
     LOOP
         turned := ARRAY(SELECT x FROM pg_snapshot_xip(seen) x WHERE pg_visible_in_snapshot(x, upto) ORDER BY x DESC);
-        s := mq._segments_to_read(topic, seen, CASE WHEN rest THEN p.number END);
-        FOR i IN REVERSE COALESCE(cardinality(s.tables), 0) .. 1 LOOP
+        FOR s IN SELECT t.messages::text AS messages, t.number, t.log_id
+                 FROM mq._segments_to_read(topic, seen, upto, CASE WHEN rest THEN p.number END) t ORDER BY t.number DESC LOOP
+            log := s.log_id;
             low_xid := '0';
             low_id := 0;
-            IF rest AND s.numbers[i] = p.number THEN
+            IF rest AND s.number <= p.number THEN
+                EXIT WHEN s.number < p.number;
                 low_xid := p.xid;
                 low_id := p.id;
             END IF;
             RETURN QUERY EXECUTE
-                'SELECT m.* FROM ' || s.tables[i] || ' m
+                'SELECT m.* FROM ' || s.messages || ' m
                  WHERE m.topic = $1 AND (m.xid, m.id) > ($2, $3) AND m.xid >= pg_snapshot_xmax($4)
                    AND m.xid < pg_snapshot_xmax($5) AND pg_visible_in_snapshot(m.xid, $5)
                  ORDER BY m.xid DESC, m.id DESC LIMIT 1'
@@ -272,7 +279,7 @@ BEGIN
             IF cardinality(turned) > 0 THEN
                 RETURN QUERY EXECUTE
                     'SELECT m.* FROM unnest($1) t (x) CROSS JOIN LATERAL (
-                         SELECT w.* FROM ' || s.tables[i] || ' w
+                         SELECT w.* FROM ' || s.messages || ' w
                          WHERE w.topic = $2 AND w.xid = t.x AND (w.xid, w.id) > ($3, $4)
                          ORDER BY w.xid DESC, w.id DESC LIMIT 1) m
                      LIMIT 1'
@@ -286,7 +293,7 @@ BEGIN
         seen := p.seen;
         upto := p.upto;
     END LOOP;
-    report.kind := CASE WHEN mq._trimmed(s.log, p.seen, p.number) THEN 2 ELSE 0 END;
+    report.kind := CASE WHEN mq._trimmed(log, p.seen, p.number) THEN 2 ELSE 0 END;
     report.payload := convert_to(now::text, 'UTF8');
     RETURN NEXT report;
 END $$;

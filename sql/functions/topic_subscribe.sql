@@ -174,12 +174,12 @@ DECLARE
     low_id bigint;
 BEGIN
     behind := 0;
-    s := mq._segments_to_read(topic, p.seen, NULL);
-    FOR i IN 1 .. COALESCE(cardinality(s.tables), 0) LOOP
+    FOR s IN SELECT t.messages::text AS messages, t.number
+             FROM mq._segments_to_read(topic, p.seen, p.seen, NULL) t ORDER BY t.number LOOP
         -- What is not read lies behind where the batch has come to, or was not visible in it; a batch may be long.
-        low_xid := CASE WHEN p.upto IS NULL OR s.numbers[i] > p.number THEN '0' ELSE pg_snapshot_xmin(p.upto) END;
+        low_xid := CASE WHEN p.upto IS NULL OR s.number > p.number THEN '0' ELSE pg_snapshot_xmin(p.upto) END;
         low_id := 0;
-        IF s.numbers[i] = p.number AND p.xid < low_xid THEN
+        IF s.number = p.number AND p.xid < low_xid THEN
             low_xid := p.xid;
             low_id := p.id;
         END IF;
@@ -189,19 +189,19 @@ BEGIN
             low_id := 0;
         END IF;
         EXECUTE 'SELECT $1 + count(*), LEAST($2, min(u.published)) FROM (
-                (SELECT m.published FROM ' || s.tables[i] || ' m
+                (SELECT m.published FROM ' || s.messages || ' m
                  WHERE m.topic = $3 AND (m.xid, m.id) > ($4, $5)
                    AND ($6 IS NULL OR NOT pg_visible_in_snapshot(m.xid, $6) OR ($7, m.xid, m.id) > ($8, $9, $10))
                  ORDER BY m.xid, m.id LIMIT $11 - $1)
                 UNION ALL
                 (SELECT w.published FROM unnest($12) t (x) CROSS JOIN LATERAL (
-                     SELECT m.published FROM ' || s.tables[i] || ' m
+                     SELECT m.published FROM ' || s.messages || ' m
                      WHERE m.topic = $3 AND m.xid = t.x
                        AND ($6 IS NULL OR NOT pg_visible_in_snapshot(m.xid, $6) OR ($7, m.xid, m.id) > ($8, $9, $10))
                      ORDER BY m.xid, m.id LIMIT $11 - $1) w
                  LIMIT $11 - $1)) u'
             INTO behind, oldest
-            USING behind, oldest, topic, low_xid, low_id, p.upto, s.numbers[i], p.number, p.xid, p.id, most, turned;
+            USING behind, oldest, topic, low_xid, low_id, p.upto, s.number, p.number, p.xid, p.id, most, turned;
         EXIT WHEN behind >= most;
     END LOOP;
     behind := LEAST(behind, most);

@@ -359,6 +359,63 @@ pages() {
     for name in A B C R; do ask "$name" "RESET lock_timeout"; done
 }
 
+# Full pages: a batch that need not come to its end goes on with what has come since; and nothing is passed over by that.
+full_pages() {
+    anew
+    begin_at R now
+    ask B "SELECT mq.topic_publish_many('t', '{b1,b2}')"
+    reads R b1 1
+    ask C "SELECT mq.topic_publish('t', 'c1')"
+    reads R b2,c1
+    # One in flight while the page is read.
+    ask A "BEGIN; SELECT mq.topic_publish('t', 'a1')"
+    ask B "SELECT mq.topic_publish_many('t', '{b3,b4}')"
+    reads R b3 1
+    ask A COMMIT
+    reads R b4 1
+    reads R a1 1
+    # In flight when the batch began, which is read before the others.
+    ask A "BEGIN; SELECT mq.topic_publish_many('t', '{a2,a3}')"
+    ask B "SELECT mq.topic_publish('t', 'b5')"
+    reads R b5
+    ask A COMMIT
+    ask C "SELECT mq.topic_publish('t', 'c2')"
+    reads R a2 1
+    reads R a3 1
+    reads R c2 1
+    # An older transaction in a later segment.
+    ask A "BEGIN; SELECT pg_current_xact_id()"
+    ask B "SELECT mq.topic_publish_many('t', '{b6,b7}')"
+    turn
+    ask A "SELECT mq.topic_publish('t', 'a4'); COMMIT"
+    reads R b6 1
+    reads R b7 1
+    reads R a4 1
+    # A later transaction in an older segment.
+    ask B "BEGIN; SELECT pg_current_xact_id()"
+    ask A "BEGIN; SELECT mq.topic_publish('t', 'a5')"
+    turn
+    ask B "SELECT mq.topic_publish_many('t', '{b8,b9}'); COMMIT"
+    reads R b8 1
+    ask A COMMIT
+    reads R b9 1
+    reads R a5 1
+    reads R ''
+}
+
+# A log that is limited to a number of messages counts those of a batch, too.
+counted() {
+    anew
+    ask T "SELECT mq.topic_create('few', max_messages => 40)"
+    local i
+    for i in 1 2 3 4 5 6; do
+        ask A "SELECT mq.topic_publish_many('few', ARRAY(SELECT i::text FROM generate_series(1, 14) i)), mq.topic_publish('few', 'x')"
+        tend
+    done
+    ask R "SELECT count(*) BETWEEN 40 AND 60 FROM mq.topic_next('few', 'oldest', 100)"
+    judge_answer "about so many are kept" =t
+}
+
 holding() {
     anew
     sql "SELECT mq.topic_subscribe('t', 'keeper', hold => 10000), mq.topic_publish('t', 'kept')" >/dev/null
@@ -506,7 +563,7 @@ SQL
 install_namespace
 open_session A B C R T
 reader R
-for part in out_of_order own subtransactions prepared isolation tending pages holding creating collision doorbell; do
+for part in out_of_order own subtransactions prepared isolation tending pages full_pages counted holding creating collision doorbell; do
     $part
 done
 finish
