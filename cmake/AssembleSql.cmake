@@ -1,7 +1,7 @@
 # Puts sql/ together: pgq.sql for psql, and the same script as a C array for the library.
 #   cmake -DSOURCE=sql -DOUT=dir -DVERSION=x.y.z -P AssembleSql.cmake
 # The order of the lists is the order of execution.
-set(migrations 0001_core 0002_leases 0003_claims 0004_topics)
+set(migrations 0001_core 0002_leases 0003_claims 0004_topics 0005_ids)
 set(functions outcome attributes holder doorbell stats queue enqueue send due settle receipt claim take browse dead
     clean topic_log topic topic_publish topic_read topic_subscribe topic_restore
     consumers doctor_topics doctor access)

@@ -1,16 +1,26 @@
 #!/bin/bash
 # A namespace of schema version 1 with all that it can hold, brought up to date: nothing is lost, who was granted what may
 # do what is new, and it is then the same as a fresh one. The old version is its first migration, with functions that stand
-# in for the old ones: of these only the names, the signatures and the grants matter.
+# in for the old ones: of these only the names, the signatures and the grants matter. Then the structure of each later version
+# in upgrade/, likewise.
+#
+#   upgrade.sh --signatures    writes such stand-ins for the functions of the namespace "mq" of the server
 cd "$(dirname "$0")" || exit 1
 # shellcheck source-path=SCRIPTDIR
 . ./lib.sh
-old=$namespace fresh="fresh_$$" producer="producer_$$" consumer="consumer \"$$\"" both="both_$$" nobody="nobody_$$" gone="gone_$$"
+
+if [ "${1:-}" = --signatures ]; then
+    run_psql -c "SELECT format('CREATE FUNCTION mq.%I(%s) RETURNS %s LANGUAGE plpgsql AS \$\$BEGIN END\$\$;', p.proname,
+                               pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
+                 FROM pg_proc p WHERE p.pronamespace = 'mq'::regnamespace ORDER BY p.oid::regprocedure::text"
+    exit
+fi
+old=$namespace fresh="fresh_$$" later="later_$$" producer="producer_$$" consumer="consumer \"$$\"" both="both_$$" nobody="nobody_$$" gone="gone_$$"
 scratch=$(mktemp -d)
 
 clean() {
     local role n
-    for n in "$old" "$fresh"; do
+    for n in "$old" "$fresh" "$later"; do
         use_namespace "$n"
         drop_namespace
     done
@@ -49,15 +59,19 @@ CREATE FUNCTION mq.version() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$;
 SQL
 }
 
-old_version() {
+older() {  # VERSION: a namespace with the migrations up to that one, and on stdin its functions
+    local file number
     {
         printf 'CREATE SCHEMA %s;\n' "$quoted"
-        in_namespace "$(cat ../../sql/migrations/0001_core.sql)"
-        in_namespace "
-CREATE TABLE mq.migration (version integer PRIMARY KEY, name text NOT NULL, installed timestamptz NOT NULL DEFAULT now());
-INSERT INTO mq.migration (version, name) VALUES (1, '0001_core');
-UPDATE mq.namespace SET functions = 'those of version 1', auto_create = true;
-$(old_functions)
+        in_namespace "CREATE TABLE mq.migration (version integer PRIMARY KEY, name text NOT NULL, installed timestamptz NOT NULL DEFAULT now());"
+        for file in ../../sql/migrations/*.sql; do
+            number=$(basename "$file" .sql)
+            [ $((10#${number%%_*})) -le "$1" ] || break
+            in_namespace "$(cat "$file");
+                          INSERT INTO mq.migration (version, name) VALUES ($((10#${number%%_*})), '$number');"
+        done
+        in_namespace "$(cat)
+UPDATE mq.namespace SET functions = 'those of version $1', auto_create = true;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA mq.x FROM PUBLIC;" | sed "s/SCHEMA $quoted\.x/SCHEMA $quoted/"
     } | run_psql -1 -f - >/dev/null
 }
@@ -125,7 +139,7 @@ SELECT :'SQLSTATE' AS state, :'SQLSTATE' <> '00000' AS failed \gset
 SQL
 }
 
-old_version
+old_functions | older 1
 old_content
 content >"$scratch/before"
 
@@ -150,6 +164,17 @@ install_namespace
 structure >"$scratch/fresh"
 check "a fresh one is the same" '' "$(diff "$scratch/fresh" "$scratch/upgraded")"
 check "and that is something" yes "$([ "$(wc -l <"$scratch/fresh")" -gt 150 ] && echo yes)"
+
+for file in upgrade/*.sql; do
+    use_namespace "$later"
+    version=$(basename "$file" | sed 's/^0*//; s/_.*//')
+    older "$version" <"$file"
+    check_sql "SELECT max(version) FROM mq.migration" "$version"
+    install_namespace
+    structure >"$scratch/later"
+    check "and so is one of version $version" '' "$(diff "$scratch/fresh" "$scratch/later")"
+    drop_namespace
+done
 
 use_namespace "$old"
 expect <<'TABLE'
