@@ -280,10 +280,10 @@ BEGIN
     IF NOT FOUND OR q.paused OR q.urgent OR NOT q.seen THEN
         RETURN;
     END IF;
-    IF cursor_priority IS NOT NULL THEN
-        -- The ranges are as in _claim.
-        SELECT f.* INTO m FROM generate_series(1, cardinality(cursor_priority)) r (i), LATERAL (
-            SELECT t.* FROM mq.message t
+    -- The ranges are as in _claim. The id alone where the row comes with the statement that follows: a third less to do.
+    IF cursor_priority IS NOT NULL AND how <> 0 THEN
+        SELECT ARRAY[f.id] INTO locked FROM generate_series(1, cardinality(cursor_priority)) r (i), LATERAL (
+            SELECT t.id FROM mq.message t
             WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (cursor_priority[r.i], cursor_position[r.i])
               AND t.priority < COALESCE(cursor_priority[r.i + 1], 2147483648)
               AND mq._is_simple(t, t.xmax, t.xmin, how, began)
@@ -291,7 +291,13 @@ BEGIN
         IF NOT FOUND THEN
             RETURN;
         END IF;
-        locked := ARRAY[m.id];
+    ELSIF cursor_priority IS NOT NULL THEN
+        SELECT f.* INTO m FROM generate_series(1, cardinality(cursor_priority)) r (i), LATERAL (
+            SELECT t.* FROM mq.message t
+            WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (cursor_priority[r.i], cursor_position[r.i])
+              AND t.priority < COALESCE(cursor_priority[r.i + 1], 2147483648)
+              AND mq._is_simple(t, t.xmax, t.xmin, how, began)
+            ORDER BY t.priority, t.position LIMIT 1 FOR UPDATE SKIP LOCKED) f LIMIT 1;
     ELSIF how = 0 THEN
         SELECT t.* INTO m FROM mq.message t
         WHERE t.queue_id = q.id AND t.state = 0 AND (t.priority, t.position) >= (at_priority, at_position)
