@@ -382,6 +382,8 @@ int main(void)
     make_queue(QUEUE, 0);
     noise_start(1);
     set_up(slots);
+    while (!settled(&slots[0]))
+        pause_us(1000);
     for (int i = 0; i < PRODUCERS; i++)
         producers[i] = start(produce, NULL);
     run(slots, &kills, &quiets);
