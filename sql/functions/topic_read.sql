@@ -139,8 +139,8 @@ END $$;
 --             1: there may be more: the position is payload || '/' || xid || '/' || id of the last message; else it is payload;
 --             2: messages that were not read may have been removed, their time being over.
 --   topic     what the positions of these messages begin with; headers: {segment: number}.
--- An unknown topic has no messages. The plans are made for each call, as which table is read is seen then. So the two
--- queries here are the only ones.
+-- An unknown topic has no messages. How the messages are read is planned for each call, as which table is seen then: so all
+-- else is asked in one query.
 CREATE OR REPLACE FUNCTION mq._topic_read(topic text, after text, many integer) RETURNS SETOF mq.topic_message
 LANGUAGE plpgsql
 SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$

@@ -206,7 +206,7 @@ SQL
     while IFS=$'\t' read -r want text; do
         check "producer: $text" "$want" "$(as "$producer" "$text")"
     done <<'TABLE'
-4	SELECT mq.version()
+5	SELECT mq.version()
 q	SELECT name FROM mq.list_queues('q')
 t	SELECT mq.enqueue('q', 'x', headers => '{}') > 0
 t	SELECT mq.enqueue('q', '1'::json, 5, 0, 60) > 0
@@ -271,7 +271,7 @@ TABLE
     while IFS=$'\t' read -r want text; do
         check "consumer: $text" "$want" "$(as "$consumer" "$text")"
     done <<'TABLE'
-4	SELECT mq.version()
+5	SELECT mq.version()
 q	SELECT name FROM mq.list_queues('q')
 6	SELECT ready FROM mq.count('q')
 1	SELECT body FROM mq.peek('q')

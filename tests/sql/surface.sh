@@ -157,7 +157,7 @@ MQ003	SELECT mq.create_queue('q', if_not_exists => NULL)
 =	SELECT mq.create_queue('q')
 =0|0|0|0|0	SELECT * FROM mq.count('q')
 =0	SELECT count(*) FROM mq.pop('q')
-=4	SELECT mq.version()
+=5	SELECT mq.version()
 MQ001	SELECT mq.set_auto_create(NULL)
 =	SELECT mq.set_auto_create(true)
 =t	SELECT mq.enqueue('made', 'x') > 0
