@@ -179,7 +179,7 @@ static void cleaned(void)
 
 static void clean_beside_consumers(void)
 {
-    run(a, "SELECT mq.create_queue('q'), mq.enqueue_many('q', '{1,2,3}', ttl => 0.05)");
+    run(a, "SELECT mq.create_queue('q'), mq.enqueue_many('q', '{1,2,3}', ttl => 0.5)");
     run(a, "BEGIN; SELECT mq.dequeue('q')");
     run(b, "SELECT mq.receive('q')");
     wait_until(c, "SELECT clock_timestamp() > max(expires) FROM mq.message");
