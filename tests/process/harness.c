@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* MAP_ANONYMOUS, sched_setaffinity() */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "harness.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -306,16 +305,11 @@ int64_t percentile(int64_t *values, size_t n, double share)
 
 /* --- the machine's own noise --- */
 
-enum { NOISE_SECONDS = 24 * 3600, NOISE_PROCESSORS = 16 };
+enum { NOISE_SECONDS = 24 * 3600 };
 
 static _Atomic int64_t *noise; /* the worst of each second since noise_epoch */
 static int64_t noise_epoch;
-static pid_t noise_pids[NOISE_PROCESSORS]; /* one on each processor, as one may stall and the other not */
-
-struct noise_taker {
-    int processor;
-    int with_commits;
-};
+static pid_t noise_pid;
 
 static void note_noise(int64_t began, int64_t late)
 {
@@ -330,21 +324,16 @@ static void note_noise(int64_t began, int64_t late)
 
 static void make_noise_notes(void *arg)
 {
-    const struct noise_taker *t = arg;
-    pgq *q = t->with_commits ? open_handle() : NULL;
-    cpu_set_t own;
+    int with_commits = *(int *)arg;
+    pgq *q = open_handle();
 
-    CPU_ZERO(&own);
-    CPU_SET((size_t)t->processor, &own);
-    sched_setaffinity(0, sizeof own, &own);
-    if (q)
-        query(q, "CREATE TABLE NS.noise (n bigint)");
+    query(q, "CREATE TABLE NS.noise (n bigint)");
     for (int turn = 0;; turn++) {
         int64_t began = now_us();
 
         pause_us(1000);
         note_noise(began, now_us() - began - 1000);
-        if (q && turn % 20 == 0) {
+        if (with_commits && turn % 20 == 0) {
             began = now_us();
             query(q, "INSERT INTO NS.noise VALUES (1)");
             note_noise(began, now_us() - began);
@@ -354,25 +343,14 @@ static void make_noise_notes(void *arg)
 
 void noise_start(int with_commits)
 {
-    cpu_set_t all;
-    int n = 0;
-
     noise = shared(NOISE_SECONDS * sizeof *noise);
     noise_epoch = now_us();
-    if (sched_getaffinity(0, sizeof all, &all) != 0)
-        give_up("which processors there are is not known");
-    for (int i = 0; i < CPU_SETSIZE && n < NOISE_PROCESSORS; i++) {
-        struct noise_taker t = {i, with_commits && n == 0};
-
-        if (CPU_ISSET((size_t)i, &all))
-            noise_pids[n++] = start(make_noise_notes, &t);
-    }
+    noise_pid = start(make_noise_notes, &with_commits);
 }
 
 void noise_stop(void)
 {
-    for (int i = 0; i < NOISE_PROCESSORS && noise_pids[i]; i++)
-        kill_now(noise_pids[i]);
+    kill_now(noise_pid);
 }
 
 int64_t noise_between(int64_t from_us, int64_t to_us)

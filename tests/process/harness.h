@@ -69,8 +69,8 @@ int64_t percentile(int64_t *values, size_t n, double share);
 
 /* --- the machine's own noise --- */
 
-/* Children that measure, for each second, how late the machine is: how much a sleep of 1 ms overshoots on any
- * of its processors, and, if asked, how long a commit of one row takes. */
+/* A child that measures, for each second, how late the machine is: how much a sleep of 1 ms overshoots, and,
+ * if asked, how long a commit of one row takes. */
 void noise_start(int with_commits);
 void noise_stop(void);
 /* The worst within the seconds from..to (as now_us() tells time), in microseconds. */
