@@ -1,5 +1,5 @@
--- A number that a topic's log draws is good for a hundred ids: see mq._nth_id. The ids of before are lower than all that come,
--- as is the number that each was. Lock level: none.
+-- A number that a topic's log draws is good for a hundred ids: see mq._nth_id. The ids of before are lower than all that
+-- come. Lock level: none.
 
 -- CREATE OR REPLACE cannot change what a function takes and gives.
 DO $$

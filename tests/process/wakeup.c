@@ -382,8 +382,11 @@ int main(void)
     make_queue(QUEUE, 0);
     noise_start(1);
     set_up(slots);
-    while (!settled(&slots[0]))
+    while (!settled(&slots[0])) {
+        if (now_us() - began > STUCK_US)
+            give_up("the first consumer does not settle");
         pause_us(1000);
+    }
     for (int i = 0; i < PRODUCERS; i++)
         producers[i] = start(produce, NULL);
     run(slots, &kills, &quiets);

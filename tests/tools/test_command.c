@@ -155,9 +155,10 @@ static void long_stderr_is_cut_at_a_line(void **state)
     /* 1000 lines of 21 bytes, in characters of two bytes, so that cuts at any byte would show. */
     process *p = listen_start(
         f, "--count", "1", SH,
-        "i=1000; while [ $i -lt 2000 ]; do echo ${i}üüüüüüüü; i=$((i+1)); done >&2; exit 1", NULL);
+        "echo first >&2; i=1000; while [ $i -lt 2000 ]; do echo ${i}üüüüüüüü; i=$((i+1)); done >&2; exit 1",
+        NULL);
     assert_int_equal(listen_wait(p), 0);
-    assert_holds(p->err, "1000üüüüüüüü\n");
+    assert_holds(p->err, "\n1000üüüüüüüü\n");
     assert_int_equal(count_in_file(p->err, "üüüüüüüü\n"), 1000);
     pgq_messages *messages = ready_ones(f);
     const char *error = pgq_messages_get(messages, 0)->last_error;
